@@ -1,0 +1,64 @@
+/**
+ * The time, as the strings that are written with every response and every log line. Each is made at most once a
+ * second and only when somebody asks for it: asking costs one look at the clock and one comparison.
+ */
+
+const MONTHS = ['Jan', 'Feb', 'Mar', 'Apr', 'May', 'Jun', 'Jul', 'Aug', 'Sep', 'Oct', 'Nov', 'Dec'] as const;
+
+function two(number: number): string {
+  return number < 10 ? `0${number}` : String(number);
+}
+
+function timeOfDay(date: Date): string {
+  return `${two(date.getHours())}:${two(date.getMinutes())}:${two(date.getSeconds())}`;
+}
+
+/** Offset of the local zone at that moment: `+0530` with separator ''. */
+function zone(date: Date, separator: string): string {
+  const east = -date.getTimezoneOffset();
+  const minutes = Math.abs(east);
+  return `${east < 0 ? '-' : '+'}${two(Math.trunc(minutes / 60))}${separator}${two(minutes % 60)}`;
+}
+
+/** A function that returns `format` of the present second, and calls `format` only when the second has changed. */
+function oncePerSecond(format: (date: Date) => string): () => string {
+  let cachedSecond = Number.NaN;
+  let text = '';
+  return () => {
+    // Not `| 0`: seconds leave the 32-bit integers in 2038.
+    const second = Math.floor(Date.now() / 1000);
+    if (second !== cachedSecond) {
+      cachedSecond = second;
+      text = format(new Date(second * 1000));
+    }
+    return text;
+  };
+}
+
+/** Now, for the Date header (RFC 9110 5.6.7): `Sun, 06 Nov 1994 08:49:37 GMT`. */
+export const httpDate: () => string = oncePerSecond((date) => date.toUTCString());
+
+/** Now, in the local zone, for `$time_local` of the access log: `21/Nov/2026:10:00:00 +0000`. */
+export const logTime: () => string = oncePerSecond(
+  (date) =>
+    `${two(date.getDate())}/${MONTHS[date.getMonth()]}/${date.getFullYear()}:${timeOfDay(date)} ${zone(date, '')}`,
+);
+
+/** Now, in the local zone, as a line of the error log begins: `2026/11/21 10:00:00`. */
+export const errorLogTime: () => string = oncePerSecond(
+  (date) => `${date.getFullYear()}/${two(date.getMonth() + 1)}/${two(date.getDate())} ${timeOfDay(date)}`,
+);
+
+/** Now, in the local zone, for `$time_iso8601`: `2026-11-21T10:00:00+00:00`. */
+export const iso8601: () => string = oncePerSecond(
+  (date) =>
+    `${date.getFullYear()}-${two(date.getMonth() + 1)}-${two(date.getDate())}T${timeOfDay(date)}${zone(date, ':')}`,
+);
+
+/**
+ * Milliseconds, with a fraction, since a moment of this thread's own choice (its start). Never goes back and knows
+ * nothing of changes to the system's clock, so it is the one to measure how long something takes.
+ */
+export function nowMilliseconds(): number {
+  return performance.now();
+}
