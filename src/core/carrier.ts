@@ -1,0 +1,126 @@
+/**
+ * What an engine offers to an exchange: the one seam between bytes on a connection and the request's way through
+ * the program. An engine implements `Carrier` for each exchange (or once for each connection), and makes one
+ * `DownstreamConnection` for each connection it accepts.
+ */
+
+/** Somewhere an answer's body goes: the carrier itself, or a filter in front of it. */
+export interface BodySink {
+  /**
+   * Takes a piece of the body. A Buffer is borrowed until the sink says it is free: after the call returned true it
+   * may be reused at once; after false it is in use until the exchange's `onDrain`.
+   * @returns false when the sink has as much as it wants: go on after `onDrain`.
+   */
+  write(chunk: Buffer | string): boolean;
+  /** Sends what has been written so far, the head included, without waiting for more. */
+  flush(): void;
+  /** The body is complete. */
+  end(): void;
+}
+
+/** Receives the request's body, framing removed. */
+export interface BodyReceiver {
+  /** A piece of the body; the chunk is the receiver's to keep. */
+  data(chunk: Buffer): void;
+  /** The body is complete. */
+  end(): void;
+  /**
+   * The body will not be completed.
+   * @param status the status to answer with: 400 for broken framing, 408 for a body that came too slowly, 413 for a
+   *   chunked body beyond `limit`, or 0 when the client has closed its connection
+   */
+  fail(status: number): void;
+}
+
+/** The two directions of a connection after 101 Switching Protocols. */
+export interface TunnelReceiver {
+  /** Bytes from the client; the chunk is the receiver's to keep. */
+  data(chunk: Buffer): void;
+  /** The client has ended its direction. */
+  end(): void;
+  /** What was written has been taken, after `write` returned false. */
+  drain(): void;
+  /** The connection is gone, whatever the reason. Nothing follows. */
+  close(): void;
+}
+
+/** The client's side of a tunnel, for writing and for steering. */
+export interface Tunnel {
+  /** @returns false when the client reads too slowly: go on after `drain`. */
+  write(chunk: Buffer): boolean;
+  /** Ends the direction towards the client. */
+  end(): void;
+  pause(): void;
+  resume(): void;
+  /** Closes the connection at once. */
+  destroy(): void;
+}
+
+/** An engine's hands for one exchange. */
+export interface Carrier extends BodySink {
+  /**
+   * Takes the answer's head. Framing (Content-Length is in `lines` where known; Transfer-Encoding, Connection,
+   * Keep-Alive) is the carrier's. The head may be held back until the first `write`, `flush` or `end` of this turn.
+   *
+   * @param statusLine status and reason, for example `200 OK`
+   * @param lines whole header lines that come before the framing headers, in nginx's order
+   * @param fields whole header lines that come after them
+   * @param contentLength length of the body in bytes, -1 where it is not known
+   * @param bodyless true where no body follows whatever the headers say: HEAD, 204, 304, 1xx
+   */
+  sendHead(
+    status: number,
+    statusLine: string,
+    lines: string,
+    fields: string,
+    contentLength: number,
+    bodyless: boolean,
+  ): void;
+  /** Sends an interim answer (100 Continue, 103 Early Hints) at once; nothing where the protocol has none. */
+  sendInterim(statusLine: string, fields: string): void;
+  /** Trailer lines to be sent after a body of unknown length; ignored where the framing has no place for them. */
+  setTrailers(lines: string): void;
+  /**
+   * Begins to deliver the request's body. Called once at most; where it never is, the carrier discards the body.
+   * Sends 100 Continue first where the client waits for it.
+   * @param limit greatest number of bytes accepted of a chunked body, 0 for no limit
+   * @param timeout milliseconds between two reads (`client_body_timeout`)
+   */
+  readBody(receiver: BodyReceiver, limit: number, timeout: number): void;
+  pauseBody(): void;
+  resumeBody(): void;
+  /** Closes the connection without a further byte: status 444, or an answer that broke off after its head. */
+  abort(): void;
+  /** After a 101 head: hands over the raw connection. The first bytes already received come through `data`. */
+  tunnel(receiver: TunnelReceiver): Tunnel;
+  /** Makes this answer the last one on its connection. */
+  closeAfter(): void;
+  /** True where all that was written has been taken by the system: buffers lent to `write` are free. */
+  readonly drained: boolean;
+  /** Bytes sent for this exchange, head and framing included: `$bytes_sent`. */
+  readonly bytesSent: number;
+  /** Of these, the head's. */
+  readonly headBytes: number;
+}
+
+/** One accepted connection, as variables, logs and modules see it. */
+export interface DownstreamConnection {
+  /** Serial number, as in `*7` of the error log and `$connection`. */
+  readonly number: number;
+  /** Address of the client in text; `unix:` for a Unix socket. */
+  readonly remoteAddress: string;
+  readonly remotePort: number;
+  /** Address the connection was accepted on, in text. */
+  readonly localAddress: string;
+  readonly localPort: number;
+  /** `$server_addr`-like text of the Unix socket path, or ''. */
+  readonly unixPath: string;
+  /** Requests begun on this connection, the present one included. */
+  requests: number;
+  /** When it was accepted, in milliseconds since the epoch. */
+  readonly acceptedAt: number;
+  /** `https` where TLS ends here. */
+  readonly scheme: 'http' | 'https';
+  /** True when the client has gone: nothing written will arrive. */
+  readonly closed: boolean;
+}

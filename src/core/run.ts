@@ -1,0 +1,241 @@
+/** The machine that walks an exchange through the phases of `phases.ts`. */
+import type { Exchange } from './exchange.ts';
+import { finalize } from './finalize.ts';
+import { findLocation, isSlashRedirect } from './locations.ts';
+import { log } from './log.ts';
+import { DECLINED, DONE, OK, Phase, type PhaseHandler, type PhaseResult } from './phases.ts';
+
+/** Takes up an exchange an engine has made, with its server chosen. */
+export function begin(exchange: Exchange): void {
+  exchange.site.users++;
+  run(exchange);
+}
+
+/**
+ * Lets go of an exchange: the access log is written, cleanups run. Called by the engine exactly once for every
+ * exchange that began, when the last byte has been sent or the connection is gone.
+ */
+export function release(exchange: Exchange): void {
+  if (exchange.released) return;
+  exchange.released = true;
+  const { location, site, cleanups } = exchange;
+  for (let index = 0; index < location.log.length; index++) location.log[index]!(exchange);
+  if (cleanups !== undefined) {
+    for (let index = cleanups.length - 1; index >= 0; index--) cleanups[index]!();
+    exchange.cleanups = undefined;
+  }
+  site.users--;
+  if (site.users === 0) site.onUnused?.();
+}
+
+/** Goes on from where the exchange stands. */
+export function run(exchange: Exchange): void {
+  try {
+    walk(exchange);
+  } catch (error) {
+    // A bug in one module must cost one request, not the worker and all it serves.
+    log(exchange, 'alert', `unexpected error: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`);
+    finalize(exchange, 500);
+  }
+}
+
+function walk(exchange: Exchange): void {
+  while (!exchange.ended) {
+    switch (exchange.phase) {
+      case Phase.postRead:
+        if (!runHandlers(exchange, exchange.site.postRead)) return;
+        break;
+      case Phase.serverRewrite:
+        if (!runHandlers(exchange, exchange.server.serverRewrite)) return;
+        break;
+      case Phase.findConfig:
+        exchange.uriChanged = false;
+        exchange.validLocation = true;
+        if (!chooseLocation(exchange)) return;
+        break;
+      case Phase.rewrite:
+        if (!runHandlers(exchange, exchange.location.rewrite)) return;
+        break;
+      case Phase.postRewrite:
+        if (exchange.uriChanged) {
+          exchange.uriChangesLeft--;
+          if (exchange.uriChangesLeft === 0) {
+            log(exchange, 'error', `rewrite or internal redirection cycle while processing "${exchange.uri}"`);
+            finalize(exchange, 500);
+            return;
+          }
+          exchange.location = exchange.server.location;
+          exchange.phase = Phase.findConfig;
+          continue;
+        }
+        break;
+      case Phase.preaccess:
+        if (!runHandlers(exchange, exchange.location.preaccess)) return;
+        break;
+      case Phase.access:
+        if (!runAccess(exchange)) return;
+        break;
+      case Phase.postAccess:
+        if (exchange.accessStatus !== 0) {
+          const status = exchange.accessStatus;
+          exchange.accessStatus = 0;
+          if (status === 403) log(exchange, 'error', 'access forbidden by rule');
+          finalize(exchange, status);
+          return;
+        }
+        break;
+      case Phase.precontent:
+        if (!runHandlers(exchange, exchange.location.precontent)) return;
+        break;
+      default:
+        runContent(exchange);
+        return;
+    }
+    exchange.phase++;
+    exchange.handlerIndex = 0;
+  }
+}
+
+/** @returns true when the phase is over and the next one is due */
+function runHandlers(exchange: Exchange, handlers: readonly PhaseHandler[]): boolean {
+  const { phase } = exchange;
+  while (exchange.handlerIndex < handlers.length) {
+    const result = handlers[exchange.handlerIndex++]!(exchange);
+    if (typeof result !== 'number') {
+      wait(exchange, result);
+      return false;
+    }
+    // An internal redirect from inside a handler has already walked on, and may have finished.
+    if (exchange.phase !== phase) return false;
+    if (result === DECLINED) continue;
+    if (result === OK) return true;
+    finalize(exchange, result);
+    return false;
+  }
+  return true;
+}
+
+function runAccess(exchange: Exchange): boolean {
+  const handlers = exchange.location.access;
+  while (exchange.handlerIndex < handlers.length) {
+    const result = handlers[exchange.handlerIndex++]!(exchange);
+    if (typeof result !== 'number') {
+      wait(exchange, result);
+      return false;
+    }
+    const verdict = judgeAccess(exchange, result);
+    if (verdict === 'refused') return false;
+    if (verdict === 'granted') return true;
+  }
+  return true;
+}
+
+/** One access handler's word under `satisfy`. */
+function judgeAccess(exchange: Exchange, result: PhaseResult): 'next' | 'granted' | 'refused' {
+  if (result === DECLINED) return 'next';
+  if (exchange.location.settings.satisfy === 'all') {
+    if (result === OK) return 'next';
+  } else {
+    if (result === OK) {
+      exchange.accessStatus = 0;
+      return 'granted';
+    }
+    if (result === 401 || result === 403) {
+      if (exchange.accessStatus !== 401) exchange.accessStatus = result;
+      return 'next';
+    }
+  }
+  finalize(exchange, result);
+  return 'refused';
+}
+
+/** A handler waits for something: the walk goes on with what it comes back with. */
+function wait(exchange: Exchange, promise: Promise<PhaseResult>): void {
+  const { phase } = exchange;
+  promise.then(
+    (result) => {
+      if (exchange.ended || exchange.phase !== phase) return;
+      if (phase === Phase.access) {
+        const verdict = judgeAccess(exchange, result);
+        if (verdict === 'refused') return;
+        if (verdict === 'granted') advance(exchange);
+      } else if (result === OK && phase !== Phase.content) {
+        advance(exchange);
+      } else if (result !== DECLINED) {
+        finalize(exchange, result);
+        return;
+      }
+      run(exchange);
+    },
+    (error: unknown) => {
+      log(exchange, 'alert', `unexpected error: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`);
+      finalize(exchange, 500);
+    },
+  );
+}
+
+function advance(exchange: Exchange): void {
+  exchange.phase++;
+  exchange.handlerIndex = 0;
+}
+
+/** @returns false when the exchange has been answered here */
+function chooseLocation(exchange: Exchange): boolean {
+  const { server } = exchange;
+  const found = findLocation(exchange, server.locations);
+  let location = found ?? server.location;
+  if (location.limitExcept !== undefined && !location.limitExcept.methods.has(exchange.method)) {
+    location = location.limitExcept.location;
+  }
+  exchange.location = location;
+  if (!exchange.internal && location.settings.internal) {
+    finalize(exchange, 404);
+    return false;
+  }
+  const limit = location.settings.client_max_body_size;
+  if (limit > 0 && exchange.contentLength > limit) {
+    log(exchange, 'error', `client intended to send too large body: ${exchange.contentLength} bytes`);
+    finalize(exchange, 413);
+    return false;
+  }
+  if (isSlashRedirect(exchange, location)) {
+    exchange.response.location =
+      location.name + (exchange.args === '' ? '' : `?${exchange.args}`);
+    finalize(exchange, 301);
+    return false;
+  }
+  return true;
+}
+
+function runContent(exchange: Exchange): void {
+  const { location } = exchange;
+  if (location.handler !== undefined) {
+    settle(exchange, location.handler(exchange));
+    return;
+  }
+  const { content } = location;
+  while (exchange.handlerIndex < content.length) {
+    const { phase } = exchange;
+    const result = content[exchange.handlerIndex++]!(exchange);
+    if (typeof result !== 'number') {
+      wait(exchange, result);
+      return;
+    }
+    if (result === DECLINED) continue;
+    if (exchange.phase === phase) finalize(exchange, result);
+    return;
+  }
+  // Nothing has made an answer.
+  if (exchange.uri.endsWith('/')) {
+    log(exchange, 'error', `directory index of "${exchange.uri}" is forbidden`);
+    finalize(exchange, 403);
+    return;
+  }
+  finalize(exchange, 404);
+}
+
+function settle(exchange: Exchange, result: PhaseResult | Promise<PhaseResult>): void {
+  if (typeof result === 'number') {
+    if (result !== DONE) finalize(exchange, result);
+  } else wait(exchange, result);
+}

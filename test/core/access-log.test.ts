@@ -1,0 +1,406 @@
+import assert from 'node:assert/strict';
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readlinkSync,
+  renameSync,
+  unlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { connect } from 'node:net';
+import { describe, test } from 'node:test';
+import fc from 'fast-check';
+import { LogFileCache } from '../../src/core/log-file-cache.ts';
+import { escapeForLog } from '../../src/core/log-format.ts';
+import { createTimerWheel } from '../../src/event/timers.ts';
+import { createAccessLogWriter } from '../../src/log/access-log-writer.ts';
+import { NO_ERROR_LOG } from '../../src/log/error-log.ts';
+import { createOpenFiles } from '../../src/log/open-files.ts';
+import { createSandbox, type RunningPortico, runPortico, startPortico } from '../support/portico.ts';
+import { freePort } from '../support/ports.ts';
+import { until } from '../support/wait.ts';
+
+const SEED = 20_261_121;
+
+/** Sends bytes and reads until the other side closes. */
+function send(port: number, request: string): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const socket = connect(port, '127.0.0.1');
+    let answer = '';
+    socket.setEncoding('latin1');
+    socket.on('data', (text: string) => {
+      answer += text;
+    });
+    socket.on('error', reject);
+    socket.on('close', () => resolve(answer));
+    socket.write(request, 'latin1');
+  });
+}
+
+const get = (target: string, fields = 'Host: h\r\n'): string =>
+  `GET ${target} HTTP/1.1\r\n${fields}Connection: close\r\n\r\n`;
+
+/** Waits until a file has so many lines, and returns them. */
+const lines = (portico: RunningPortico, name: string, count: number): Promise<string[]> =>
+  until(
+    `${count} lines in ${name}`,
+    () => {
+      const found = portico.sandbox.read(name).split('\n').slice(0, -1);
+      return found.length >= count ? found : undefined;
+    },
+    { explain: () => portico.sandbox.read(name) + portico.errorLog() },
+  );
+
+/** Starts it with these servers, and `listen` of a free port wherever they say `PORT`. */
+async function start(http: string): Promise<{ portico: RunningPortico; port: number }> {
+  const port = await freePort();
+  return { port, portico: await startPortico({ http: http.replaceAll('PORT', `127.0.0.1:${port}`) }) };
+}
+
+/** What `-t` says of the statements in an `http` block. */
+async function complaint(http: string): Promise<string> {
+  using sandbox = createSandbox();
+  sandbox.write('conf/c.conf', `events { }\nhttp {\n${http}\n}\n`);
+  const { stderr } = await runPortico([
+    '-t',
+    '-p',
+    sandbox.directory,
+    '-c',
+    'conf/c.conf',
+    '-e',
+    'logs/error.log',
+  ]);
+  const message = stderr.split('\n').find((line) => line.includes('[')) ?? '';
+  return message.replaceAll(sandbox.directory, '/').replace('portico: ', '');
+}
+
+describe('access_log', () => {
+  test('a line in the predefined format for every request, with what would forge lines escaped', async () => {
+    const { portico, port } = await start(
+      'server { listen PORT; access_log logs/a.log; location / { return 200 "hello"; } }',
+    );
+    await using _ = portico;
+    await send(
+      port,
+      get('/x?y', 'Host: h\r\nUser-Agent: a "b" \\ \xff\r\nReferer: r\r\nAuthorization: Basic bWU6cHc=\r\n'),
+    );
+    await send(port, get('/'));
+    await send(port, 'BAD\x01\r\n\r\n');
+    const [first, second, third] = await lines(portico, 'logs/a.log', 3);
+    assert.match(
+      first,
+      /^127\.0\.0\.1 - me \[\d\d\/\w+\/\d{4}(:\d\d){3} [+-]\d{4}\] "GET \/x\?y HTTP\/1\.1" 200 5 "r" "a \\x22b\\x22 \\x5C \\xFF"$/,
+    );
+    assert.match(second, /"GET \/ HTTP\/1\.1" 200 5 "-" "-"$/);
+    assert.match(third, /"BAD\\x01" 400 \d+ "-" "-"$/);
+  });
+
+  test('without any access_log there is logs/access.log', async () => {
+    const port = await freePort();
+    const configuration = `daemon off; pid logs/portico.pid; error_log logs/error.log info; events { }
+      http { server { listen 127.0.0.1:${port}; return 204; } }`;
+    await using portico = await startPortico({ configuration });
+    await send(port, get('/'));
+    assert.match((await lines(portico, 'logs/access.log', 1))[0], /"GET \/ HTTP\/1.1" 204 0/);
+  });
+
+  test('the lists of inner blocks replace those around them, and off ends them all', async () => {
+    const { portico, port } = await start(`
+      log_format short '$uri';
+      server {
+        listen PORT;
+        access_log logs/one.log short;
+        access_log logs/two.log SHORT;
+        location / { return 204; }
+        location /inner { access_log logs/inner.log short; return 204; }
+        location /off { access_log logs/never.log short; access_log off; return 204; }
+        location /if { if ($arg_a) { access_log logs/if.log short; } return 204; }
+        location /limited { limit_except GET { access_log logs/limited.log short; deny all; } return 204; }
+      }`);
+    await using _ = portico;
+    for (const target of ['/inner', '/off', '/if?a=1', '/if', '/limited', '/']) await send(port, get(target));
+    await send(port, 'POST /limited HTTP/1.0\r\n\r\n');
+    assert.deepEqual(await lines(portico, 'logs/one.log', 3), ['/if', '/limited', '/']);
+    assert.deepEqual(await lines(portico, 'logs/two.log', 3), ['/if', '/limited', '/']);
+    assert.deepEqual(await lines(portico, 'logs/inner.log', 1), ['/inner']);
+    assert.deepEqual(await lines(portico, 'logs/if.log', 1), ['/if']);
+    assert.deepEqual(await lines(portico, 'logs/limited.log', 1), ['/limited']);
+    assert.equal(portico.sandbox.read('logs/never.log'), '');
+  });
+
+  test('if= leaves out what is empty or 0', async () => {
+    const { portico, port } = await start(`
+      log_format short '$args';
+      server { listen PORT; access_log logs/a.log short if=$arg_a; return 204; }`);
+    await using _ = portico;
+    for (const value of ['', '0', '00', 'x']) await send(port, get(`/?a=${value}`));
+    assert.deepEqual(await lines(portico, 'logs/a.log', 2), ['a=00', 'a=x']);
+  });
+
+  test('buffered lines wait until there are enough, until it is time, or until the end', async () => {
+    const { portico, port } = await start(`
+      log_format short '$uri';
+      server {
+        listen PORT;
+        access_log logs/full.log short buffer=16;
+        location / { return 204; }
+        location /timed { access_log logs/timed.log short buffer=4k flush=50ms; return 204; }
+        location /same { access_log logs/full.log short; return 204; }
+      }`);
+    await using _ = portico;
+    await send(port, get('/12345'));
+    await send(port, get('/timed'));
+    assert.deepEqual(await lines(portico, 'logs/timed.log', 1), ['/timed']);
+    assert.equal(portico.sandbox.read('logs/full.log'), '');
+    // The buffer belongs to the file, whoever writes to it.
+    await send(port, get('/same'));
+    assert.equal(portico.sandbox.read('logs/full.log'), '');
+    await send(port, get('/1234567'));
+    assert.deepEqual(await lines(portico, 'logs/full.log', 2), ['/12345', '/same']);
+    await portico.stop('SIGQUIT');
+    assert.deepEqual(await lines(portico, 'logs/full.log', 3), ['/12345', '/same', '/1234567']);
+  });
+
+  test('files are opened anew on USR1, and closed when a reload has no use for them', async () => {
+    const { portico, port } = await start(`
+      log_format short '$uri';
+      server { listen PORT; access_log logs/a.log short; return 204; }`);
+    await using _ = portico;
+    await send(port, get('/1'));
+    await lines(portico, 'logs/a.log', 1);
+    renameSync(portico.sandbox.path('logs/a.log'), portico.sandbox.path('logs/a.old'));
+    portico.signal('SIGUSR1');
+    await until('the new file', () => existsSync(portico.sandbox.path('logs/a.log')));
+    await send(port, get('/2'));
+    assert.deepEqual(await lines(portico, 'logs/a.log', 1), ['/2']);
+    assert.deepEqual(await lines(portico, 'logs/a.old', 1), ['/1']);
+    portico.configure({ http: `server { listen 127.0.0.1:${port}; access_log logs/b.log; return 204; }` });
+    assert.equal(await portico.reload(), 'done');
+    await send(port, get('/3'));
+    await lines(portico, 'logs/b.log', 1);
+    await until(
+      'a.log to be closed',
+      () => !openFilesOf(portico.pid).includes(portico.sandbox.path('logs/a.log')),
+    );
+  });
+});
+
+function openFilesOf(pid: number): string[] {
+  return readdirSync(`/proc/${pid}/fd`).flatMap((descriptor) => {
+    try {
+      return [readlinkSync(`/proc/${pid}/fd/${descriptor}`)];
+    } catch {
+      return [];
+    }
+  });
+}
+
+describe('access_log with variables in its name', () => {
+  test('a file for each name, where there is a document root', async () => {
+    const { portico, port } = await start(`
+      log_format short '$uri';
+      server {
+        listen PORT;
+        root sites/$host;
+        access_log logs/$host.log short;
+        location / { return 204; }
+        location /kept { open_log_file_cache max=1; return 204; }
+      }`);
+    await using _ = portico;
+    const { sandbox } = portico;
+    for (const site of ['a', 'b']) mkdirSync(sandbox.path(`sites/${site}`), { recursive: true });
+    for (const target of ['/', '/kept']) {
+      for (const host of ['a', 'b', 'nobody']) await send(port, get(target, `Host: ${host}\r\n`));
+    }
+    assert.deepEqual(await lines(portico, 'logs/a.log', 2), ['/', '/kept']);
+    assert.deepEqual(await lines(portico, 'logs/b.log', 2), ['/', '/kept']);
+    assert.ok(!existsSync(sandbox.path('logs/nobody.log')));
+    await portico.logged(
+      `testing "${sandbox.path('sites/nobody')}" existence failed (2: No such file or directory) while logging request`,
+    );
+    const open = openFilesOf(portico.pid);
+    assert.ok(!open.includes(sandbox.path('logs/a.log')));
+    assert.ok(open.includes(sandbox.path('logs/b.log')));
+  });
+
+  test('a name that cannot be opened costs the line, and is told', async () => {
+    const { portico, port } = await start(
+      `server { listen PORT; root .; access_log logs/$arg_d/x.log; return 204; }`,
+    );
+    await using _ = portico;
+    assert.match(await send(port, get('/?d=none')), / 204 /);
+    await portico.logged(
+      `open() "${portico.sandbox.path('logs/none/x.log')}" failed (2: No such file or directory) while logging request`,
+    );
+  });
+});
+
+describe('open_log_file_cache', () => {
+  function makeCache(options: { max: number; inactive?: number; minimumUses?: number; valid?: number }) {
+    const sandbox = createSandbox();
+    const files = createOpenFiles();
+    const timers = createTimerWheel();
+    let time = 0;
+    const cache = new LogFileCache(
+      (path) => createAccessLogWriter(files, path, NO_ERROR_LOG, timers),
+      { inactive: 10, minimumUses: 1, valid: 60, ...options },
+      () => time,
+    );
+    return {
+      sandbox,
+      files,
+      cache,
+      path: (name: string) => sandbox.path(`logs/${name}`),
+      pass(seconds: number) {
+        time += seconds * 1000;
+      },
+      [Symbol.dispose]() {
+        cache.close();
+        files.closeAll();
+        timers.stopAll();
+        sandbox.remove();
+      },
+    };
+  }
+
+  test('keeps the files used last', () => {
+    using made = makeCache({ max: 2 });
+    const { cache, files, path, sandbox } = made;
+    for (const name of ['a', 'b', 'a', 'c']) cache.write(path(name), `${name}\n`);
+    assert.deepEqual(files.paths().sort(), [path('a'), path('c')]);
+    cache.close();
+    assert.deepEqual(files.paths(), []);
+    assert.equal(sandbox.read('logs/a'), 'a\na\n');
+    assert.equal(sandbox.read('logs/b'), 'b\n');
+  });
+
+  test('closes what nobody has used for a while when something else is used', () => {
+    using made = makeCache({ max: 10, inactive: 5 });
+    const { cache, files, path } = made;
+    cache.write(path('a'), 'a\n');
+    made.pass(6);
+    cache.write(path('b'), 'b\n');
+    assert.deepEqual(files.paths(), [path('b')]);
+  });
+
+  test('keeps a file open only once it has been used often enough', () => {
+    using made = makeCache({ max: 10, minimumUses: 2 });
+    const { cache, files, path } = made;
+    cache.write(path('a'), '1\n');
+    assert.deepEqual(files.paths(), []);
+    cache.write(path('a'), '2\n');
+    assert.deepEqual(files.paths(), [path('a')]);
+    assert.equal(cache.size, 1);
+  });
+
+  test('sees after a while that a file has been taken away', () => {
+    using made = makeCache({ max: 10, inactive: 1000, valid: 60 });
+    const { cache, files, path, sandbox } = made;
+    cache.write(path('a'), '1\n');
+    unlinkSync(path('a'));
+    writeFileSync(path('other'), '');
+    made.pass(59);
+    cache.write(path('a'), '2\n');
+    assert.ok(!existsSync(path('a')));
+    made.pass(2);
+    cache.write(path('a'), '3\n');
+    files.flushSync();
+    assert.equal(sandbox.read('logs/a'), '3\n');
+  });
+});
+
+describe('log_format', () => {
+  test('pieces are joined, and a value that is not there is a dash, or nothing', async () => {
+    const { portico, port } = await start(`
+      log_format plain "$uri|" '\${http_x}y|' $http_none;
+      log_format json escape=json '{"x":"$http_x","none":"$http_none"}';
+      log_format raw escape=none '$http_x|$http_none|$STATUS';
+      log_format nothing escape=none;
+      server {
+        listen PORT;
+        access_log logs/plain.log plain; access_log logs/json.log json; access_log logs/raw.log raw;
+        access_log logs/nothing.log nothing;
+        return 204;
+      }`);
+    await using _ = portico;
+    await send(port, get('/a', 'Host: h\r\nX: "\\\t\xe9\r\n'));
+    assert.deepEqual(await lines(portico, 'logs/plain.log', 1), ['/a|\\x22\\x5C\\x09\\xE9y|-']);
+    assert.deepEqual(await lines(portico, 'logs/json.log', 1), ['{"x":"\\"\\\\\\t\xe9","none":""}']);
+    assert.deepEqual(await lines(portico, 'logs/raw.log', 1), ['"\\\t\xe9||204']);
+    assert.deepEqual(await lines(portico, 'logs/nothing.log', 1), ['']);
+  });
+
+  test('what is escaped can be read back, and holds only printable characters but the quote', () => {
+    fc.assert(
+      fc.property(fc.uint8Array({ maxLength: 40 }), (bytes) => {
+        const text = Buffer.from(bytes).toString('latin1');
+        const escaped = escapeForLog(text);
+        assert.match(escaped, /^[ !#-~]*$/);
+        const back = escaped.replace(/\\x([0-9A-F]{2})/g, (_match, digits: string) =>
+          String.fromCharCode(Number.parseInt(digits, 16)),
+        );
+        assert.equal(back, text);
+      }),
+      { seed: SEED },
+    );
+  });
+});
+
+describe('errors of the configuration', () => {
+  const cases: [http: string, message: string][] = [
+    ['access_log logs/a nope;', 'unknown log format "nope" in /conf/c.conf:3'],
+    ['access_log logs/a main; log_format main x;', 'unknown log format "main" in /conf/c.conf:3'],
+    ['log_format main a;\nlog_format main b;', 'duplicate "log_format" name "main" in /conf/c.conf:4'],
+    ['log_format combined a;', 'duplicate "log_format" name "combined" in /conf/c.conf:3'],
+    ["log_format main 'a$';", 'invalid parameter "$" in /conf/c.conf:3'],
+    ["log_format main 'a${x';", 'the closing bracket in "x" variable is missing in /conf/c.conf:3'],
+    ['log_format main escape=xml a;', 'unknown log format escaping "xml" in /conf/c.conf:3'],
+    ['log_format main $nope;', 'unknown "nope" variable in /conf/c.conf:3'],
+    ['access_log off x;', 'invalid parameter "x" in /conf/c.conf:3'],
+    ['access_log logs/a combined foo=1;', 'invalid parameter "foo=1" in /conf/c.conf:3'],
+    ['access_log logs/a combined buffer=0;', 'invalid buffer size "0" in /conf/c.conf:3'],
+    [
+      'access_log logs/a combined flush=1s;',
+      'no buffer is defined for access_log "logs/a" in /conf/c.conf:3',
+    ],
+    ['access_log logs/a combined buffer=1k flush=z;', 'invalid flush time "z" in /conf/c.conf:3'],
+    [
+      'access_log logs/$host combined buffer=1k;',
+      'buffered logs cannot have variables in name in /conf/c.conf:3',
+    ],
+    [
+      'access_log logs/a combined buffer=1k;\nserver { access_log logs/a combined buffer=1k flush=1s; }',
+      'access_log "logs/a" already defined with conflicting parameters in /conf/c.conf:4',
+    ],
+    [
+      'server { location / { access_log off; } access_log none/a; }',
+      'open() "/none/a" failed (2: No such file or directory)',
+    ],
+    [
+      'access_log logs/a combined gzip=5;',
+      'the "gzip=5" parameter is not supported: Portico does not compress logs in /conf/c.conf:3',
+    ],
+    [
+      'access_log syslog:server=192.0.2.1;',
+      'logging to "syslog:server=192.0.2.1" is not supported: no syslog in Portico yet in /conf/c.conf:3',
+    ],
+    ['open_log_file_cache inactive=1;', '"open_log_file_cache" must have "max" parameter in /conf/c.conf:3'],
+    [
+      'open_log_file_cache max=1 valid=x;',
+      'invalid "open_log_file_cache" parameter "valid=x" in /conf/c.conf:3',
+    ],
+    [
+      'open_log_file_cache off; open_log_file_cache max=1;',
+      '"open_log_file_cache" directive is duplicate in /conf/c.conf:3',
+    ],
+    [
+      'server { if ($arg_a) { access_log logs/a; } }',
+      '"access_log" directive is not allowed here in /conf/c.conf:3',
+    ],
+  ];
+
+  test('are worded as by nginx', async () => {
+    for (const [http, message] of cases) assert.equal(await complaint(http), `[emerg] ${message}`, http);
+  });
+});
