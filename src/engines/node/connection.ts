@@ -1,0 +1,801 @@
+/**
+ * One client connection that speaks HTTP/1: reads requests, gives each an exchange, and carries its answer.
+ *
+ * The input is in one of these states; what a chunk from the socket means depends on nothing else.
+ *
+ * | state   | a chunk is                                  | leaves it when                                      |
+ * |---------|---------------------------------------------|-----------------------------------------------------|
+ * | HEAD    | (part of) a request's head                  | the head is complete: BODY or BUSY                  |
+ * | BODY    | the request's body, for its receiver        | the body is complete: BUSY; the answer is: DISCARD  |
+ * | BUSY    | the next request: held, reading stops       | the answer is complete: HEAD                        |
+ * | DISCARD | the rest of a body nobody wants             | it is complete: HEAD                                |
+ * | TUNNEL  | for the tunnel's receiver                   | the connection ends                                 |
+ * | LINGER  | dropped, so that the answer is not lost     | the client closes, or lingering_time is over        |
+ * | CLOSED  | nothing any more                            |                                                     |
+ */
+import type { Socket } from 'node:net';
+import type {
+  BodyReceiver,
+  Carrier,
+  DownstreamConnection,
+  Tunnel,
+  TunnelReceiver,
+} from '../../core/carrier.ts';
+import { Exchange } from '../../core/exchange.ts';
+import { clientGone, finalize } from '../../core/finalize.ts';
+import { log, logConnection } from '../../core/log.ts';
+import { begin, release } from '../../core/run.ts';
+import type { Server, Site } from '../../core/site.ts';
+import type { Reusable } from '../../event/connection-limit.ts';
+import type { Timer } from '../../event/timers.ts';
+import { chunkPrefix, LAST_CHUNK } from '../../http/chunked.ts';
+import { latin1Text } from '../../http/latin1.ts';
+import type { ProtocolError } from '../../http/protocol-error.ts';
+import { checkRequestHead, type RequestFraming } from '../../http/request-check.ts';
+import { COMPLETE, NEED_MORE, type RequestHead, type RequestHeadParser } from '../../http/request-head.ts';
+import { isSystemError } from '../../log/system-errors.ts';
+import {
+  ACCEPTED,
+  ACTIVE_CONNECTIONS,
+  HANDLED,
+  READING,
+  REQUESTS,
+  WAITING,
+  WRITING,
+} from '../../shared/counters.ts';
+import type { NodeListener } from './listener.ts';
+import { RequestBodyReader } from './request-body-reader.ts';
+import { describeSocketError } from './socket-errors.ts';
+
+const HEAD = 0;
+const BODY = 1;
+const BUSY = 2;
+const DISCARD = 3;
+const TUNNEL = 4;
+const LINGER = 5;
+const CLOSED = 6;
+
+/** A body up to this size is copied into one write with the head; beyond, a second buffer in one writev is cheaper. */
+const COPY_LIMIT = 4096;
+/** Strings waiting to be written beyond this many bytes mean that the client reads too slowly. */
+const WAITING_LIMIT = 65_536;
+
+/** Filled by every check, read at once: one for the thread is enough. */
+const framing: RequestFraming = { contentLength: -1, chunked: false, connection: 'none' };
+const NO_BODY: RequestFraming = { contentLength: -1, chunked: false, connection: 'close' };
+
+let lastNumber = 0;
+
+export class ClientConnection implements Carrier, DownstreamConnection, Reusable {
+  readonly number = ++lastNumber;
+  readonly remoteAddress: string;
+  readonly acceptedAt = Date.now();
+  readonly scheme = 'http';
+  requests = 0;
+  bytesSent = 0;
+  headBytes = 0;
+
+  nextIdle: Reusable | undefined = undefined;
+  previousIdle: Reusable | undefined = undefined;
+
+  readonly socket: Socket;
+  private readonly listener: NodeListener;
+  private state: number = HEAD;
+  /** True while the connection stands in the queue of idle ones. */
+  private idle = false;
+  private exchange: Exchange | undefined = undefined;
+  /** Holds an incomplete head; undefined between heads, when the listener's own parser serves. */
+  private parser: RequestHeadParser | undefined = undefined;
+  /** Bytes after the present request. */
+  private held: Buffer | undefined = undefined;
+  private body: RequestBodyReader | undefined = undefined;
+  private tunnelReceiver: TunnelReceiver | undefined = undefined;
+  /** One timer for reading: header, body, keep-alive, lingering. A late one for a state that has passed is ignored. */
+  private readonly timer: Timer;
+  private sendTimer: Timer | undefined = undefined;
+  private gauge: typeof READING | typeof WRITING | typeof WAITING = WAITING;
+
+  /** The head, until the first piece of the body or a flush takes it along. */
+  private pendingHead = '';
+  private chunkedAnswer = false;
+  private trailers = '';
+  private closeAfterAnswer = false;
+  private answerEnded = false;
+  /** Somebody has been told to wait for room. */
+  private awaitingDrain = false;
+  /** True while `process` runs: an answer that is complete at once must not start another run inside it. */
+  private processing = false;
+  private lingerUntil = 0;
+  /** The client is known to be still sending: closing at once would reset the connection and lose the answer. */
+  private stillSending = false;
+  private inputEnded = false;
+  /** The next request, or its beginning, came before the answer to this one had gone: `$pipe`. */
+  private nextIsPipelined = false;
+  private keepaliveTimeout = 0;
+
+  constructor(socket: Socket, listener: NodeListener) {
+    this.socket = socket;
+    this.listener = listener;
+    this.remoteAddress = socket.remoteAddress ?? 'unix:';
+    this.timer = listener.runtime.timers.timer(onTimer, this);
+    const { counters } = listener.runtime;
+    counters.add(HANDLED, 1);
+    counters.add(ACTIVE_CONNECTIONS, 1);
+    counters.add(WAITING, 1);
+    socket.on('data', (chunk: Buffer) => this.onData(chunk));
+    socket.on('drain', () => this.onSocketDrain());
+    socket.on('end', () => this.onInputEnd());
+    socket.on('error', (error) => this.onError(error));
+    socket.on('close', () => this.onClose());
+    // nginx counts a connection that has sent nothing as one that may be closed when places are short.
+    this.timer.start(listener.defaultServer.settings.client_header_timeout);
+    this.enterIdle();
+  }
+
+  get remotePort(): number {
+    return this.socket.remotePort ?? 0;
+  }
+
+  get localAddress(): string {
+    return this.socket.localAddress ?? this.listener.localAddress;
+  }
+
+  get localPort(): number {
+    return this.listener.port;
+  }
+
+  get unixPath(): string {
+    return this.listener.unixPath;
+  }
+
+  get closed(): boolean {
+    return this.state === CLOSED;
+  }
+
+  get drained(): boolean {
+    return this.socket.writableLength === 0;
+  }
+
+  // ---- input ----
+
+  private onData(chunk: Buffer): void {
+    switch (this.state) {
+      case HEAD:
+        this.process(chunk);
+        return;
+      case BODY:
+        this.onBodyBytes(chunk);
+        return;
+      case BUSY:
+        this.held = this.held === undefined ? chunk : Buffer.concat([this.held, chunk]);
+        this.socket.pause();
+        return;
+      case DISCARD:
+        this.discard(chunk);
+        return;
+      case TUNNEL:
+        this.tunnelReceiver?.data(chunk);
+        return;
+      case LINGER: {
+        const left = this.lingerUntil - Date.now();
+        if (left <= 0) this.socket.destroy();
+        else this.timer.start(Math.min(left, this.lingeringTimeout()));
+        return;
+      }
+      default:
+        return;
+    }
+  }
+
+  /** Reads requests from a chunk, and from what is left of it, for as long as their answers are complete at once. */
+  private process(first: Buffer): void {
+    let chunk: Buffer | undefined = first;
+    this.processing = true;
+    while (chunk !== undefined && this.state === HEAD) {
+      if (this.idle) this.leaveIdle();
+      chunk = this.readHead(chunk);
+      if (this.state === HEAD && chunk === undefined && this.held !== undefined) {
+        chunk = this.held;
+        this.held = undefined;
+      }
+    }
+    this.processing = false;
+  }
+
+  /** @returns what the next request begins with, where this one's answer is complete already */
+  private readHead(chunk: Buffer): Buffer | undefined {
+    const { listener } = this;
+    if (this.gauge === WAITING) this.setGauge(READING);
+    const parser = this.parser ?? listener.takeParser();
+    const outcome = parser.parse(chunk, 0, chunk.length);
+    if (outcome === NEED_MORE) {
+      if (this.parser === undefined) {
+        this.parser = parser;
+        if (this.requests > 0 || !this.timer.armed) {
+          this.timer.start(listener.defaultServer.settings.client_header_timeout);
+        }
+      }
+      return undefined;
+    }
+    this.parser = undefined;
+    const { head } = parser;
+    if (outcome === COMPLETE) {
+      const error = checkRequestHead(head, false, framing);
+      const rest = parser.consumed < chunk.length ? chunk.subarray(parser.consumed) : undefined;
+      listener.returnParser(parser);
+      if (error === undefined) return this.serve(head, rest);
+      this.refuse(head, error);
+      return undefined;
+    }
+    const error = parser.error!;
+    listener.returnParser(parser);
+    this.refuse(head, error);
+    return undefined;
+  }
+
+  /** Gives a whole head its exchange. @returns what follows the request, where its answer is complete already */
+  private serve(head: RequestHead, rest: Buffer | undefined): Buffer | undefined {
+    const exchange = this.makeExchange(head, framing);
+    const wish = framing.connection;
+    exchange.keepAlive =
+      wish === 'close' || this.listener.retired ? false : wish === 'keep-alive' || head.version > 10;
+    if (head.notices !== null) for (const notice of head.notices) log(exchange, 'info', notice);
+    if (framing.chunked || framing.contentLength > 0) {
+      this.state = BODY;
+      // What is left of the header's time is not the body's.
+      this.timer.stop();
+      this.body = new RequestBodyReader(this, exchange, framing);
+      if (rest !== undefined) this.body.preread(rest);
+    } else {
+      this.state = BUSY;
+      this.held = rest;
+    }
+    begin(exchange);
+    // The answer may be complete by now, and the state HEAD again; the compiler cannot know.
+    if ((this.state as number) !== HEAD) {
+      if (this.held !== undefined && this.state === BUSY) this.socket.pause();
+      return undefined;
+    }
+    const next = this.held;
+    this.held = undefined;
+    return next;
+  }
+
+  private makeExchange(head: RequestHead, bodyFraming: RequestFraming): Exchange {
+    const { listener } = this;
+    const servers = listener.serversFor(this);
+    const exchange = new Exchange(head, bodyFraming, this, this, listener.site, servers.default);
+    if (servers.names !== undefined) {
+      const server: Server | undefined = servers.names.find(head.host, exchange);
+      if (server !== undefined && server !== servers.default) {
+        exchange.server = server;
+        exchange.location = server.location;
+      }
+    }
+    this.requests++;
+    exchange.pipelined = this.nextIsPipelined;
+    this.nextIsPipelined = false;
+    this.exchange = exchange;
+    this.bytesSent = 0;
+    this.headBytes = 0;
+    this.answerEnded = false;
+    this.closeAfterAnswer = false;
+    this.trailers = '';
+    this.setGauge(WRITING);
+    listener.runtime.counters.add(REQUESTS, 1);
+    return exchange;
+  }
+
+  /** Answers a request that could not be understood, and closes. */
+  private refuse(head: RequestHead, error: ProtocolError): void {
+    this.state = BUSY;
+    // As long as no version is known the client is one that understands a head.
+    if (head.version === 9) head.version = 10;
+    const exchange = this.makeExchange(head, NO_BODY);
+    exchange.keepAlive = false;
+    this.closeAfterAnswer = true;
+    exchange.site.users++;
+    log(exchange, error.level, `${error.message} while ${error.action}`);
+    this.stillSending = error.lingeringClose;
+    finalize(exchange, error.status);
+  }
+
+  private onInputEnd(): void {
+    this.inputEnded = true;
+    switch (this.state) {
+      case HEAD:
+        if (this.parser?.started) {
+          this.giveUpHead(
+            this.parser,
+            400,
+            `client prematurely closed connection while ${this.parser.action}`,
+          );
+        }
+        this.close();
+        return;
+      case BODY:
+        log(this.exchange!, 'info', 'client prematurely closed connection');
+        this.body!.clientGone();
+        clientGone(this.exchange!, 400);
+        this.socket.destroy();
+        return;
+      case BUSY:
+        // A handler that watches its client (the proxy) gives up; any other answer is still sent, as in nginx.
+        if (this.exchange?.onAbort !== undefined) {
+          this.closeAfterAnswer = true;
+          if (!clientGone(this.exchange)) this.socket.destroy();
+        }
+        return;
+      case TUNNEL:
+        this.tunnelReceiver?.end();
+        return;
+      default:
+        this.close();
+    }
+  }
+
+  private onError(error: Error): void {
+    const level =
+      isSystemError(error) && (error.code === 'ECONNRESET' || error.code === 'EPIPE') ? 'info' : 'error';
+    const message = describeSocketError(error);
+    if (this.exchange !== undefined) log(this.exchange, level, message);
+    else logConnection(this.listener.site.errorLog, level, message, this, this.listener.text);
+  }
+
+  private onClose(): void {
+    if (this.state === CLOSED) return;
+    const { exchange } = this;
+    this.state = CLOSED;
+    if (this.idle) this.leaveIdle();
+    this.timer.stop();
+    this.sendTimer?.stop();
+    this.parser = undefined;
+    this.held = undefined;
+    this.body?.stop();
+    this.body = undefined;
+    const { runtime } = this.listener;
+    runtime.counters.add(this.gauge, -1);
+    runtime.counters.add(ACTIVE_CONNECTIONS, -1);
+    runtime.connections.release();
+    this.listener.forget(this);
+    const tunnel = this.tunnelReceiver;
+    this.tunnelReceiver = undefined;
+    tunnel?.close();
+    if (exchange !== undefined && !exchange.released) {
+      if (!this.answerEnded && clientGone(exchange)) return;
+      this.letGo();
+    }
+  }
+
+  /** A head that will never be complete: it is logged as a request that has failed, as far as it is known. */
+  private giveUpHead(parser: RequestHeadParser, status: number, message: string): void {
+    const exchange = this.makeExchange(parser.head, NO_BODY);
+    exchange.site.users++;
+    log(exchange, 'info', message);
+    exchange.response.status = status;
+    exchange.ended = true;
+    this.answerEnded = true;
+    this.letGo();
+  }
+
+  /** Closes once what has been written is on its way. */
+  private close(): void {
+    if (this.socket.writableLength === 0) this.socket.destroy();
+    else this.socket.destroySoon();
+  }
+
+  // ---- the request's body ----
+
+  private onBodyBytes(chunk: Buffer): void {
+    const rest = this.body!.take(chunk);
+    if (rest !== undefined) this.bodyComplete(rest);
+  }
+
+  /** RequestBodyReader: the body is complete, and `rest` follows it. */
+  bodyComplete(rest: Buffer): void {
+    if (this.state !== BODY) return;
+    this.state = BUSY;
+    this.body = undefined;
+    if (rest.length > 0) {
+      this.held = rest;
+      this.socket.pause();
+    } else this.socket.resume();
+    if (this.answerEnded) this.afterAnswer();
+  }
+
+  readBody(receiver: BodyReceiver, limit: number, timeout: number): void {
+    const { body } = this;
+    if (body === undefined) receiver.end();
+    else body.start(receiver, limit, timeout);
+  }
+
+  pauseBody(): void {
+    this.body?.pause();
+  }
+
+  resumeBody(): void {
+    this.body?.resume();
+  }
+
+  /** RequestBodyReader: arms the timer of reads. 0 stops it. */
+  armBodyTimer(milliseconds: number): void {
+    if (milliseconds > 0) this.timer.start(milliseconds);
+    else this.timer.stop();
+  }
+
+  // ---- the answer ----
+
+  sendHead(
+    status: number,
+    statusLine: string,
+    lines: string,
+    fields: string,
+    contentLength: number,
+    bodyless: boolean,
+  ): void {
+    const exchange = this.exchange!;
+    const { version } = exchange.head;
+    this.chunkedAnswer = false;
+    if (version === 9) {
+      // HTTP/0.9 knows no head.
+      exchange.keepAlive = false;
+      return;
+    }
+    let head = `HTTP/1.1 ${statusLine}\r\n${lines}`;
+    if (contentLength < 0 && !bodyless) {
+      if (version > 10 && exchange.location.settings.chunked_transfer_encoding) {
+        this.chunkedAnswer = true;
+        head += 'Transfer-Encoding: chunked\r\n';
+      } else exchange.keepAlive = false;
+    }
+    if (this.closeAfterAnswer || this.inputEnded) exchange.keepAlive = false;
+    if (status === 101) head += 'Connection: upgrade\r\n';
+    else if (exchange.keepAlive) {
+      head += 'Connection: keep-alive\r\n';
+      const seconds = exchange.location.settings.keepalive_timeout.header;
+      if (seconds > 0) head += `Keep-Alive: timeout=${seconds}\r\n`;
+    } else head += 'Connection: close\r\n';
+    head += `${fields}\r\n`;
+    this.headBytes = head.length;
+    this.pendingHead = head;
+  }
+
+  sendInterim(statusLine: string, fields: string): void {
+    const { exchange } = this;
+    if (exchange === undefined || exchange.headSent || exchange.head.version < 11 || this.state === CLOSED)
+      return;
+    this.put(`HTTP/1.1 ${statusLine}\r\n${fields}\r\n`);
+  }
+
+  setTrailers(lines: string): void {
+    this.trailers = lines;
+  }
+
+  closeAfter(): void {
+    this.closeAfterAnswer = true;
+  }
+
+  write(chunk: Buffer | string): boolean {
+    if (this.state === CLOSED || chunk.length === 0) return true;
+    if (typeof chunk === 'string') {
+      this.put(this.takeHead() + (this.chunkedAnswer ? `${chunkPrefix(chunk.length)}${chunk}\r\n` : chunk));
+      return this.roomLeft(this.socket.writableLength < WAITING_LIMIT);
+    }
+    if (chunk.length <= COPY_LIMIT) {
+      const text = latin1Text(chunk, 0, chunk.length);
+      this.put(this.takeHead() + (this.chunkedAnswer ? `${chunkPrefix(chunk.length)}${text}\r\n` : text));
+      return this.roomLeft(this.socket.writableLength < WAITING_LIMIT);
+    }
+    const before = this.chunkedAnswer ? this.takeHead() + chunkPrefix(chunk.length) : this.takeHead();
+    if (before === '') {
+      this.bytesSent += chunk.length;
+      this.socket.write(chunk);
+    } else {
+      this.socket.cork();
+      this.put(before);
+      this.bytesSent += chunk.length;
+      this.socket.write(chunk);
+      if (this.chunkedAnswer) this.put('\r\n');
+      this.socket.uncork();
+    }
+    // A buffer the system has not taken yet is still in use.
+    return this.roomLeft(this.socket.writableLength === 0);
+  }
+
+  flush(): void {
+    if (this.pendingHead !== '') this.put(this.takeHead());
+  }
+
+  end(): void {
+    if (this.answerEnded || this.state === CLOSED) {
+      // The client went while a handler carried on for its own sake.
+      if (this.state === CLOSED) this.letGo();
+      return;
+    }
+    this.answerEnded = true;
+    if (this.state === TUNNEL) {
+      this.letGo();
+      this.close();
+      return;
+    }
+    let last = this.takeHead();
+    if (this.chunkedAnswer) last += this.trailers === '' ? LAST_CHUNK : `0\r\n${this.trailers}\r\n`;
+    if (last !== '') this.put(last);
+    if (this.socket.writableLength === 0) this.finishAnswer();
+    else this.armSendTimer();
+  }
+
+  abort(): void {
+    this.answerEnded = true;
+    if (this.state === CLOSED) {
+      this.letGo();
+      return;
+    }
+    const { exchange } = this;
+    if (exchange?.response.status === 444 && exchange.location.settings.reset_timedout_connection) {
+      this.socket.resetAndDestroy();
+    } else this.socket.destroy();
+  }
+
+  tunnel(receiver: TunnelReceiver): Tunnel {
+    this.flush();
+    this.state = TUNNEL;
+    this.tunnelReceiver = receiver;
+    this.timer.stop();
+    const { socket } = this;
+    const first = this.held;
+    this.held = undefined;
+    if (first !== undefined) {
+      receiver.data(first);
+    }
+    socket.resume();
+    return {
+      write: (chunk) => {
+        this.bytesSent += chunk.length;
+        socket.write(chunk);
+        const room = socket.writableLength === 0;
+        if (!room) this.awaitingDrain = true;
+        return room;
+      },
+      end: () => {
+        socket.end();
+      },
+      pause: () => {
+        socket.pause();
+      },
+      resume: () => {
+        socket.resume();
+      },
+      destroy: () => {
+        this.close();
+      },
+    };
+  }
+
+  private takeHead(): string {
+    const head = this.pendingHead;
+    this.pendingHead = '';
+    return head;
+  }
+
+  private put(text: string): void {
+    this.bytesSent += text.length;
+    this.socket.write(text, 'latin1');
+  }
+
+  private roomLeft(room: boolean): boolean {
+    if (!room) {
+      this.awaitingDrain = true;
+      this.armSendTimer();
+    }
+    return room;
+  }
+
+  private armSendTimer(): void {
+    const timeout = this.exchange?.location.settings.send_timeout ?? 0;
+    if (timeout <= 0) return;
+    this.sendTimer ??= this.listener.runtime.timers.timer(onSendTimer, this);
+    this.sendTimer.start(timeout);
+  }
+
+  private onSocketDrain(): void {
+    if (this.socket.writableLength > 0 || this.state === CLOSED) return;
+    this.sendTimer?.stop();
+    if (this.state === TUNNEL) {
+      if (this.awaitingDrain) {
+        this.awaitingDrain = false;
+        this.tunnelReceiver?.drain();
+      }
+      return;
+    }
+    if (this.answerEnded) {
+      if (this.exchange !== undefined) this.finishAnswer();
+    } else if (this.awaitingDrain) {
+      this.awaitingDrain = false;
+      this.exchange?.onDrain?.();
+    }
+  }
+
+  /** The system has the whole answer. */
+  private finishAnswer(): void {
+    this.sendTimer?.stop();
+    this.afterAnswer();
+  }
+
+  /** What becomes of the connection once the answer has gone out: nginx's ngx_http_finalize_connection. */
+  private afterAnswer(): void {
+    const { exchange } = this;
+    if (exchange === undefined) return;
+    const { settings } = exchange.location;
+    if (this.state === BODY) {
+      // The rest of the body is read and dropped; only then is it known where the next request begins.
+      const body = this.body!;
+      this.lingerUntil = Date.now() + settings.lingering_time;
+      if (exchange.keepAlive || settings.lingering_close !== 'off') {
+        this.state = DISCARD;
+        body.discard();
+        this.timer.start(Math.min(settings.lingering_timeout, settings.lingering_time));
+        const held = body.takeHeld();
+        this.socket.resume();
+        if (!exchange.keepAlive) this.linger();
+        else if (held !== undefined) this.discard(held);
+        return;
+      }
+    }
+    if (exchange.keepAlive && !this.inputEnded && !this.listener.site.draining && !this.listener.retired) {
+      this.letGo();
+      this.becomeReady();
+      return;
+    }
+    const leftover = this.held !== undefined || this.stillSending;
+    if (settings.lingering_close === 'always' || (settings.lingering_close === 'on' && leftover))
+      this.linger();
+    else {
+      this.letGo();
+      this.close();
+    }
+  }
+
+  /** Drops the rest of a body; after it comes the next request. */
+  private discard(chunk: Buffer): void {
+    const rest = this.body!.drop(chunk);
+    if (rest === undefined) {
+      const left = this.lingerUntil - Date.now();
+      if (left <= 0) this.socket.destroy();
+      else this.timer.start(Math.min(left, this.lingeringTimeout()));
+      return;
+    }
+    if (rest.length > 0) this.held = rest;
+    this.body = undefined;
+    this.letGo();
+    this.becomeReady();
+  }
+
+  /** Ends our direction, and reads what the client still sends for a while: a reset would take the answer with it. */
+  private linger(): void {
+    const settings = this.exchange!.location.settings;
+    this.lingerUntil = Date.now() + settings.lingering_time;
+    this.timer.start(Math.min(settings.lingering_timeout, settings.lingering_time));
+    this.letGo();
+    this.state = LINGER;
+    this.held = undefined;
+    this.body = undefined;
+    if (this.inputEnded) {
+      this.close();
+      return;
+    }
+    this.socket.end();
+    this.socket.resume();
+  }
+
+  private lingeringTimeout(): number {
+    return this.listener.defaultServer.settings.lingering_timeout;
+  }
+
+  /** Ready for the next request: at once where it is here already. */
+  private becomeReady(): void {
+    this.state = HEAD;
+    this.lingerUntil = 0;
+    this.nextIsPipelined = this.held !== undefined;
+    if (this.held !== undefined) {
+      if (this.processing) return;
+      const next = this.held;
+      this.held = undefined;
+      this.socket.resume();
+      this.process(next);
+      if (this.state !== HEAD || this.idle || this.parser !== undefined) return;
+    }
+    if (this.socket.isPaused()) this.socket.resume();
+    this.setGauge(WAITING);
+    this.timer.start(this.keepaliveTimeout);
+    this.enterIdle();
+  }
+
+  /** The exchange is over for this connection. */
+  private letGo(): void {
+    const { exchange } = this;
+    if (exchange === undefined) return;
+    this.exchange = undefined;
+    this.keepaliveTimeout = exchange.location.settings.keepalive_timeout.timeout;
+    release(exchange);
+  }
+
+  // ---- time and place ----
+
+  /** The timer for reading has run out. */
+  timedOut(): void {
+    switch (this.state) {
+      case HEAD:
+        if (this.parser?.started) {
+          const { settings } = this.listener.defaultServer;
+          const { action } = this.parser;
+          this.giveUpHead(this.parser, 408, `client timed out (110: Connection timed out) while ${action}`);
+          if (settings.reset_timedout_connection) {
+            this.socket.resetAndDestroy();
+            return;
+          }
+        }
+        this.close();
+        return;
+      case BODY:
+        this.body?.timedOut();
+        return;
+      case DISCARD:
+      case LINGER:
+        this.socket.destroy();
+        return;
+      default:
+        return;
+    }
+  }
+
+  /** The client has not taken anything for `send_timeout`. */
+  sendTimedOut(): void {
+    const { exchange } = this;
+    if (exchange === undefined) return;
+    log(exchange, 'info', 'client timed out (110: Connection timed out) while sending response to client');
+    if (exchange.location.settings.reset_timedout_connection) this.socket.resetAndDestroy();
+    else this.socket.destroy();
+  }
+
+  closeIdle(): void {
+    this.idle = false;
+    this.close();
+  }
+
+  /** Its listener is gone: closes the connection if nothing is under way on it. */
+  closeIfIdle(): void {
+    if (!this.idle) return;
+    this.leaveIdle();
+    this.closeIdle();
+  }
+
+  private enterIdle(): void {
+    this.idle = true;
+    this.listener.runtime.connections.enterIdle(this);
+  }
+
+  private leaveIdle(): void {
+    this.idle = false;
+    this.listener.runtime.connections.leaveIdle(this);
+  }
+
+  private setGauge(gauge: typeof READING | typeof WRITING | typeof WAITING): void {
+    if (gauge === this.gauge) return;
+    this.listener.runtime.counters.move(this.gauge, gauge);
+    this.gauge = gauge;
+  }
+}
+
+function onTimer(connection: ClientConnection): void {
+  connection.timedOut();
+}
+
+function onSendTimer(connection: ClientConnection): void {
+  connection.sendTimedOut();
+}
+
+/** Counts a connection the system has handed over, whatever becomes of it. */
+export function countAccepted(site: Site): void {
+  site.runtime.counters.add(ACCEPTED, 1);
+}

@@ -1,0 +1,116 @@
+/** A plain HTTP/1.1 client connection for tests: raw bytes out, whole answers in. */
+import { connect, type NetConnectOpts, type Socket } from 'node:net';
+import { PATIENCE } from './wait.ts';
+
+/** One answer. */
+export interface Answer {
+  readonly status: number;
+  /** Status line and header lines, as a byte string. */
+  readonly head: string;
+  readonly body: string;
+}
+
+/** A connection. */
+export interface Client {
+  readonly socket: Socket;
+  /** Whether the other side has closed it. */
+  readonly closed: boolean;
+  /** Resolves when it is closed. */
+  readonly ended: Promise<void>;
+  /** Sends bytes. */
+  write(text: string): void;
+  /** The next answer; its body must have a Content-Length, or none. */
+  answer(): Promise<Answer>;
+  /** Sends `GET path` with a Host and waits for the answer. */
+  get(path: string): Promise<Answer>;
+  close(): void;
+  [Symbol.dispose](): void;
+}
+
+/** Connects to a port of 127.0.0.1, or as `options` say. */
+export async function openClient(to: number | NetConnectOpts): Promise<Client> {
+  const socket = connect(typeof to === 'number' ? { host: '127.0.0.1', port: to } : to);
+  await new Promise<void>((resolve, reject) => {
+    socket.once('connect', resolve);
+    socket.once('error', reject);
+  });
+  let received = '';
+  let closed = false;
+  let wake = () => {};
+  socket.on('data', (bytes: Buffer) => {
+    received += bytes.toString('latin1');
+    wake();
+  });
+  socket.on('error', () => {});
+  const ended = new Promise<void>((resolve) => {
+    const end = () => {
+      closed = true;
+      wake();
+      resolve();
+    };
+    socket.once('end', end);
+    socket.once('close', end);
+  });
+
+  async function answer(): Promise<Answer> {
+    const deadline = performance.now() + PATIENCE;
+    for (;;) {
+      const end = received.indexOf('\r\n\r\n');
+      if (end >= 0) {
+        const head = received.slice(0, end + 2);
+        const length = Number(/^content-length: *(\d+)/im.exec(head)?.[1] ?? 0);
+        if (received.length >= end + 4 + length) {
+          const body = received.slice(end + 4, end + 4 + length);
+          received = received.slice(end + 4 + length);
+          return { status: Number(head.slice(9, 12)), head, body };
+        }
+      }
+      if (closed)
+        throw new Error(
+          `the connection was closed before the answer was complete: ${received.slice(0, 500)} (${received.length} bytes)`,
+        );
+      if (performance.now() > deadline) throw new Error(`no answer: ${received.slice(0, 500)}`);
+      await new Promise<void>((resolve) => {
+        const timer = setTimeout(resolve, 1000);
+        wake = () => {
+          clearTimeout(timer);
+          resolve();
+        };
+      });
+    }
+  }
+
+  return {
+    socket,
+    get closed() {
+      return closed;
+    },
+    ended,
+    write: (text) => void socket.write(Buffer.from(text, 'latin1')),
+    answer,
+    get(path) {
+      socket.write(`GET ${path} HTTP/1.1\r\nHost: localhost\r\n\r\n`);
+      return answer();
+    },
+    close: () => socket.destroy(),
+    [Symbol.dispose]: () => socket.destroy(),
+  };
+}
+
+/** One request on a connection of its own. */
+export async function get(to: number | NetConnectOpts, path = '/'): Promise<Answer> {
+  using client = await openClient(to);
+  return await client.get(path);
+}
+
+/** Whether nobody accepts connections there. */
+export async function isRefused(to: number | NetConnectOpts): Promise<boolean> {
+  try {
+    (await openClient(to)).close();
+    return false;
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'ECONNREFUSED' || code === 'ENOENT') return true;
+    throw error;
+  }
+}
