@@ -1,0 +1,390 @@
+/**
+ * One connection to one upstream server: the socket, its buffer, its timer, its place in the pool. It knows nothing of
+ * requests and answers: those are its user's (`request.ts`), one after another.
+ *
+ * It reads without the streams' read path (`onread`) into a buffer of its own. A user that still needs what it was
+ * given takes the buffer over (`lend`), and the connection goes on with another one.
+ */
+import { connect, type NetConnectOpts, type Socket } from 'node:net';
+import { type ConnectionOptions, connect as connectTls, type TLSSocket } from 'node:tls';
+import { nowMilliseconds } from '../event/clock.ts';
+import type { ConnectionLimit, Reusable } from '../event/connection-limit.ts';
+import type { Timer, TimerWheel } from '../event/timers.ts';
+import { ChunkedDecoder } from '../http/chunked.ts';
+import { type ResponseFraming, ResponseHeadParser } from '../http/response-head.ts';
+import { type LocalAddress, type PeerAddress, parseLocalAddress } from './address.ts';
+import { giveBuffer, takeBuffer } from './buffers.ts';
+import type { UpstreamSettings } from './client.ts';
+import type { ConnectionPool, PoolBucket } from './pool.ts';
+import { checkCertificate, serverNameToSend, tlsHostName, type UpstreamTls } from './tls.ts';
+
+/** Whoever has a request on the connection. Nothing is called after `release` or `close`. */
+export interface ConnectionUser {
+  /** The connection stands, TLS and all. */
+  established(): void;
+  /** `proxy_ssl_verify` has refused the server. The connection is closed. @param reason nginx's words */
+  refused(reason: string): void;
+  /**
+   * Bytes have come: the first `length` of `buffer`, which is used again when this returns, unless `lend` was called.
+   * @returns false to stop reading until `resume`
+   */
+  bytes(buffer: Buffer, length: number): boolean;
+  /** The server has ended its direction. */
+  ended(): void;
+  /** The connection could not be made, or broke. It is closed. */
+  broken(error: NodeJS.ErrnoException): void;
+  /** All that was written has been taken by the system, some time after `write`. */
+  flushed(): void;
+  /** The time set with `startTimer` is over. */
+  expired(): void;
+}
+
+/** Where a connection belongs: shared by all connections of a group. */
+export interface ConnectionHome {
+  readonly limit: ConnectionLimit;
+  readonly timers: TimerWheel;
+  readonly pool: ConnectionPool;
+}
+
+/** A small piece written to a connection with nothing pending fits into the system's buffer: no need to ask. */
+const SURELY_TAKEN = 8192;
+
+/** More than this waiting to be sent, and the writer is asked to wait. */
+const MOST_PENDING = 65_536;
+
+export class UpstreamConnection implements Reusable {
+  readonly address: PeerAddress;
+  /** What else of a request it has to fit: see `ConnectionPool.take`. */
+  readonly tag: string;
+  readonly tlsIdentity: string;
+  readonly tlsName: string;
+  readonly localAddress: string;
+  /** `nowMilliseconds` when it was made. */
+  readonly createdAt = nowMilliseconds();
+  /** Requests begun on it. */
+  requests = 0;
+  /** Whether the connection stands and TCP (but perhaps not TLS) is through. */
+  connected = false;
+  /** Whether the connection stands and can be written to. */
+  ready = false;
+  closed = false;
+  /** Who has it now; undefined while it is idle. */
+  user: ConnectionUser | undefined = undefined;
+  /** What reads the answers on it, one after another. */
+  readonly parser = new ResponseHeadParser(0);
+  readonly framing: ResponseFraming = { contentLength: -1, chunked: false, connectionClose: false };
+
+  // Links of the pool, and of the queue of idle connections; theirs.
+  readonly bucket: PoolBucket;
+  older: UpstreamConnection | undefined = undefined;
+  newer: UpstreamConnection | undefined = undefined;
+  nextIdle: Reusable | undefined = undefined;
+  previousIdle: Reusable | undefined = undefined;
+
+  readonly #home: ConnectionHome;
+  readonly #timer: Timer;
+  readonly #tls: UpstreamTls | undefined;
+  #socket: Socket | undefined = undefined;
+  #buffer: Buffer | undefined = undefined;
+  /** The buffer is another one than the system knows of. */
+  #swapped = false;
+  #decoder: ChunkedDecoder | undefined = undefined;
+  #decoderLimit = -1;
+  #onTaken: (() => void) | undefined = undefined;
+  #queueSize = 0;
+  /** It has a place of the worker's connections. */
+  #counted = false;
+  /** Nothing is being read: a user wanted no more. */
+  #stopped = false;
+
+  constructor(
+    home: ConnectionHome,
+    address: PeerAddress,
+    bucket: PoolBucket,
+    settings: UpstreamSettings,
+    tlsName: string,
+    localAddress: string,
+  ) {
+    this.#home = home;
+    this.address = address;
+    this.bucket = bucket;
+    this.tag = settings.tag;
+    this.#tls = settings.tls;
+    this.tlsIdentity = settings.tls === undefined ? '' : settings.tls.identity;
+    this.tlsName = tlsName;
+    this.localAddress = localAddress;
+    this.#timer = home.timers.timer(expire, this);
+  }
+
+  /**
+   * Begins to connect; the user hears of the outcome.
+   * @param invalidLocal called where `localAddress` is none: the connection is made without it, as nginx does
+   * @returns false where the worker has no connection left, which the limit has logged
+   */
+  open(settings: UpstreamSettings, invalidLocal: () => void): boolean {
+    const { limit } = this.#home;
+    if (!limit.acquire()) {
+      this.closed = true;
+      this.user = undefined;
+      return false;
+    }
+    this.#counted = true;
+    let local: LocalAddress | undefined;
+    if (this.localAddress !== '' && this.address.path === '') {
+      local = parseLocalAddress(this.localAddress);
+      if (local === undefined) invalidLocal();
+    }
+    const { address } = this;
+    const options = {
+      onread: {
+        buffer: () => this.#nextBuffer() as Buffer,
+        callback: (length: number, buffer: Uint8Array) => this.#read(length, buffer as Buffer),
+      },
+      allowHalfOpen: true,
+      noDelay: true,
+      keepAlive: settings.socketKeepalive,
+      ...(address.path === ''
+        ? {
+            host: address.host,
+            port: address.port,
+            localAddress: local?.host,
+            localPort: local?.port || undefined,
+          }
+        : { path: pathOf(address.path) }),
+    };
+    const socket =
+      this.#tls === undefined ? connect(options as NetConnectOpts) : this.#openTls(this.#tls, options);
+    this.#socket = socket;
+    socket.on('connect', () => {
+      this.connected = true;
+      if (this.#tls === undefined) this.#stand();
+    });
+    socket.on('end', () => this.#ended());
+    socket.on('error', (error) => this.#broken(error));
+    socket.on('close', () => {
+      // Not before: until now the system may have written to it.
+      if (this.#buffer !== undefined) giveBuffer(this.#buffer);
+      this.#buffer = undefined;
+      // Destroyed by Node without an error, which leaves the user nothing to hear but this.
+      if (!this.closed) this.#broken(closedError());
+    });
+    return true;
+  }
+
+  /** @returns whether there is room for more; else `flushed` will be called */
+  write(chunk: string | Buffer): boolean {
+    const socket = this.#socket!;
+    if (chunk.length < SURELY_TAKEN && socket.writableLength === 0 && this.#tls === undefined) {
+      socket.write(chunk, 'latin1');
+    } else {
+      this.#onTaken ??= () => this.#taken();
+      socket.write(chunk, 'latin1', this.#onTaken);
+    }
+    return socket.writableLength <= MOST_PENDING;
+  }
+
+  /** Bytes written that the system has not taken yet. */
+  get pending(): number {
+    return this.#socket === undefined ? 0 : this.#socket.writableLength;
+  }
+
+  /** Whether the system has taken some of what is pending since the last call. */
+  get progressed(): boolean {
+    // What a socket has handed to libuv is not counted in its writableLength piece by piece; Node's own timeout for
+    // writes asks the handle, too.
+    const handle = (this.#socket as { _handle?: { writeQueueSize?: number } } | undefined)?._handle;
+    const size = handle?.writeQueueSize ?? 0;
+    const progressed = size !== this.#queueSize;
+    this.#queueSize = size;
+    return progressed;
+  }
+
+  /** Ends our direction. */
+  end(): void {
+    this.#socket?.end();
+  }
+
+  /** Stops reading. */
+  pause(): void {
+    this.#stopped = true;
+    this.#socket?.pause();
+  }
+
+  /** Reads again. */
+  resume(): void {
+    this.#stopped = false;
+    if (!this.closed) this.#socket?.resume();
+  }
+
+  /** The buffer of `ConnectionUser.bytes` is the user's from now on, to be given to `giveBuffer` one day, or not. */
+  lend(buffer: Buffer): void {
+    if (buffer !== this.#buffer) return;
+    this.#buffer = takeBuffer();
+    this.#swapped = true;
+  }
+
+  /** What reads a chunked body. @param trailerLimit see `UpstreamSettings.trailerLimit` */
+  decoder(trailerLimit: number): ChunkedDecoder {
+    if (this.#decoder === undefined || this.#decoderLimit !== trailerLimit) {
+      this.#decoder = new ChunkedDecoder(trailerLimit);
+      this.#decoderLimit = trailerLimit;
+    } else this.#decoder.reset();
+    return this.#decoder;
+  }
+
+  startTimer(milliseconds: number): void {
+    this.#timer.start(milliseconds);
+  }
+
+  stopTimer(): void {
+    this.#timer.stop();
+  }
+
+  /**
+   * The user has done with it.
+   * @param reusable whether nothing stands against another request
+   */
+  release(reusable: boolean, now: number): void {
+    const { pool } = this.#home;
+    if (reusable && !this.closed && pool.accepts(this, now)) {
+      this.user = undefined;
+      // While it is idle it has to hear of the server closing it.
+      if (this.#stopped) this.resume();
+      pool.put(this);
+      this.#timer.start(pool.settings.timeout);
+    } else this.close();
+  }
+
+  /** Closes it at once; harmless when closed. Not for an idle one. */
+  close(): void {
+    if (this.closed) return;
+    this.closed = true;
+    this.user = undefined;
+    this.#timer.stop();
+    if (this.#counted) this.#home.limit.release();
+    this.#socket?.destroy();
+  }
+
+  /** The worker needs its place; it is out of the queue already. */
+  closeIdle(): void {
+    this.#home.pool.remove(this, false);
+    this.close();
+  }
+
+  /** Closes it while it is idle. */
+  closeIdleInPool(): void {
+    this.#home.pool.remove(this, true);
+    this.close();
+  }
+
+  /** The timer's call. */
+  expired(): void {
+    if (this.user === undefined) this.closeIdleInPool();
+    else this.user.expired();
+  }
+
+  #openTls(tls: UpstreamTls, options: object): TLSSocket {
+    const { pool } = this.#home;
+    const name = tlsHostName(this.tlsName);
+    const sessionKey = `${this.address.text} ${this.tlsIdentity} ${name}`;
+    const socket = connectTls({
+      ...options,
+      secureContext: tls.context,
+      servername: serverNameToSend(tls, name),
+      session: tls.sessionReuse ? pool.session(sessionKey) : undefined,
+      // The checks are nginx's, and made when the handshake is through.
+      rejectUnauthorized: false,
+      checkServerIdentity: () => undefined,
+    } as ConnectionOptions);
+    let session: Buffer | undefined;
+    socket.on('secureConnect', () => {
+      if (this.closed) return;
+      const reason = checkCertificate(socket, tls, name);
+      if (reason === undefined) {
+        if (session !== undefined) pool.rememberSession(sessionKey, session);
+        this.#stand();
+        return;
+      }
+      pool.rememberSession(sessionKey, undefined);
+      const { user } = this;
+      this.close();
+      user?.refused(reason);
+    });
+    if (tls.sessionReuse) {
+      // Before the handshake is through in TLS 1.2, after it in 1.3.
+      socket.on('session', (given) => {
+        session = given;
+        if (this.ready && !this.closed && !pool.closed) pool.rememberSession(sessionKey, given);
+      });
+    }
+    return socket;
+  }
+
+  #stand(): void {
+    if (this.closed) return;
+    this.ready = true;
+    this.user?.established();
+  }
+
+  #nextBuffer(): Buffer | undefined {
+    if (this.#buffer === undefined) {
+      if (this.closed) return undefined;
+      this.#buffer = takeBuffer();
+      return this.#buffer;
+    }
+    // Undefined tells Node to go on with the one it has.
+    if (!this.#swapped) return undefined;
+    this.#swapped = false;
+    return this.#buffer;
+  }
+
+  #read(length: number, buffer: Buffer): boolean {
+    if (this.closed) return false;
+    const { user } = this;
+    if (user === undefined) {
+      // Nobody has asked for anything.
+      this.closeIdleInPool();
+      return false;
+    }
+    if (user.bytes(buffer, length)) return true;
+    this.#stopped = true;
+    return false;
+  }
+
+  #ended(): void {
+    if (this.closed) return;
+    if (this.user === undefined) this.closeIdleInPool();
+    // In the middle of the TLS handshake.
+    else if (!this.ready) this.#broken(closedError());
+    else this.user.ended();
+  }
+
+  #broken(error: NodeJS.ErrnoException): void {
+    if (this.closed) return;
+    const { user } = this;
+    if (user === undefined) {
+      this.closeIdleInPool();
+      return;
+    }
+    this.close();
+    user.broken(error);
+  }
+
+  #taken(): void {
+    if (!this.closed && this.#socket!.writableLength === 0) this.user?.flushed();
+  }
+}
+
+function expire(connection: UpstreamConnection): void {
+  connection.expired();
+}
+
+/** The path of a Unix socket for Node, which wants Unicode where we have bytes. */
+function pathOf(path: string): string {
+  return Buffer.from(path, 'latin1').toString();
+}
+
+/** What Node has no error for: the connection is simply gone. */
+function closedError(): NodeJS.ErrnoException {
+  return Object.assign(new Error('the connection was closed'), { code: 'ECONNRESET' });
+}

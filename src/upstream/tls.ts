@@ -1,0 +1,175 @@
+/** TLS towards upstream servers: what is prepared at link time, and the checks of a server's certificate. */
+import { constants, createHash, type X509Certificate } from 'node:crypto';
+import { isIPv4 } from 'node:net';
+import { createSecureContext, type SecureContext, type TLSSocket } from 'node:tls';
+
+/** A version of TLS as `proxy_ssl_protocols` spells it. */
+export type TlsProtocol = 'TLSv1' | 'TLSv1.1' | 'TLSv1.2' | 'TLSv1.3';
+
+/** What `createUpstreamTls` takes: the `proxy_ssl_*` settings of one location, all files read. */
+export interface UpstreamTlsOptions {
+  /** `proxy_ssl_ciphers`, OpenSSL's list: `DEFAULT`. */
+  readonly ciphers: string;
+  /** `proxy_ssl_protocols`. SSLv2 and SSLv3 are left out by the caller: nothing speaks them any more. */
+  readonly protocols: readonly TlsProtocol[];
+  /** `proxy_ssl_certificate`, PEM; undefined for none. */
+  readonly certificate: Buffer | undefined;
+  /** `proxy_ssl_certificate_key`, PEM. */
+  readonly key: Buffer | undefined;
+  /** `proxy_ssl_password_file`: passwords to try for the key, in turn. */
+  readonly passwords: readonly string[];
+  /** `proxy_ssl_trusted_certificate`, PEM. */
+  readonly trusted: Buffer | undefined;
+  /** `proxy_ssl_crl`, PEM. */
+  readonly revoked: Buffer | undefined;
+  /** `proxy_ssl_verify`: the certificate and its name are checked. */
+  readonly verify: boolean;
+  /** `proxy_ssl_verify_depth`. */
+  readonly verifyDepth: number;
+  /** `proxy_ssl_server_name`: the name is sent (SNI). */
+  readonly sendName: boolean;
+  /** `proxy_ssl_session_reuse`. */
+  readonly sessionReuse: boolean;
+}
+
+/** TLS of one location, ready for connections. */
+export interface UpstreamTls {
+  readonly context: SecureContext;
+  readonly verify: boolean;
+  readonly verifyDepth: number;
+  readonly sendName: boolean;
+  readonly sessionReuse: boolean;
+  /** The same for the same settings: connections and sessions are shared only between equals. */
+  readonly identity: string;
+}
+
+const REFUSE_PROTOCOL: Readonly<Record<TlsProtocol, number>> = {
+  TLSv1: constants.SSL_OP_NO_TLSv1,
+  'TLSv1.1': constants.SSL_OP_NO_TLSv1_1,
+  'TLSv1.2': constants.SSL_OP_NO_TLSv1_2,
+  'TLSv1.3': constants.SSL_OP_NO_TLSv1_3,
+};
+
+/**
+ * Prepares TLS; at link time.
+ * @throws Error with OpenSSL's words where a certificate, key, cipher list or CRL is not acceptable
+ */
+export function createUpstreamTls(options: UpstreamTlsOptions): UpstreamTls {
+  let refused = 0;
+  for (const [protocol, bit] of Object.entries(REFUSE_PROTOCOL)) {
+    if (!options.protocols.includes(protocol as TlsProtocol)) refused |= bit;
+  }
+  return {
+    context: createContext(options, refused),
+    verify: options.verify,
+    verifyDepth: options.verifyDepth,
+    sendName: options.sendName,
+    sessionReuse: options.sessionReuse,
+    identity: createHash('sha256').update(JSON.stringify(options)).digest('base64'),
+  };
+}
+
+function createContext(options: UpstreamTlsOptions, secureOptions: number): SecureContext {
+  const { passwords } = options;
+  for (let attempt = 0; ; attempt++) {
+    try {
+      return createSecureContext({
+        ciphers: options.ciphers,
+        minVersion: 'TLSv1',
+        maxVersion: 'TLSv1.3',
+        secureOptions,
+        cert: options.certificate,
+        key: options.key,
+        passphrase: passwords[attempt],
+        // An empty list, because without one Node reads its own list of authorities, which nginx has not.
+        ca: options.trusted === undefined ? [] : [options.trusted],
+        crl: options.revoked,
+      });
+    } catch (error) {
+      if (attempt + 1 >= passwords.length) throw error;
+    }
+  }
+}
+
+/** The name in a certificate's question: without the port that `$proxy_host` or `$http_host` may have. */
+export function tlsHostName(name: string): string {
+  const from = name.startsWith('[') ? Math.max(0, name.indexOf(']')) : 0;
+  const colon = name.indexOf(':', from);
+  return colon < 0 ? name : name.slice(0, colon);
+}
+
+/** The name to send to the server; undefined for none, as for IP addresses (RFC 6066 3). */
+export function serverNameToSend(tls: UpstreamTls, name: string): string | undefined {
+  return !tls.sendName || name === '' || name.startsWith('[') || isIPv4(name) ? undefined : name;
+}
+
+/** OpenSSL's number and words for the errors of verification, by Node's name for them. */
+const VERIFY_ERRORS: Readonly<Record<string, readonly [code: number, text: string]>> = {
+  UNSPECIFIED: [1, 'unspecified certificate verification error'],
+  UNABLE_TO_GET_ISSUER_CERT: [2, 'unable to get issuer certificate'],
+  UNABLE_TO_GET_CRL: [3, 'unable to get certificate CRL'],
+  UNABLE_TO_DECRYPT_CERT_SIGNATURE: [4, "unable to decrypt certificate's signature"],
+  UNABLE_TO_DECRYPT_CRL_SIGNATURE: [5, "unable to decrypt CRL's signature"],
+  UNABLE_TO_DECODE_ISSUER_PUBLIC_KEY: [6, 'unable to decode issuer public key'],
+  CERT_SIGNATURE_FAILURE: [7, 'certificate signature failure'],
+  CRL_SIGNATURE_FAILURE: [8, 'CRL signature failure'],
+  CERT_NOT_YET_VALID: [9, 'certificate is not yet valid'],
+  CERT_HAS_EXPIRED: [10, 'certificate has expired'],
+  CRL_NOT_YET_VALID: [11, 'CRL is not yet valid'],
+  CRL_HAS_EXPIRED: [12, 'CRL has expired'],
+  ERROR_IN_CERT_NOT_BEFORE_FIELD: [13, "format error in certificate's notBefore field"],
+  ERROR_IN_CERT_NOT_AFTER_FIELD: [14, "format error in certificate's notAfter field"],
+  ERROR_IN_CRL_LAST_UPDATE_FIELD: [15, "format error in CRL's lastUpdate field"],
+  ERROR_IN_CRL_NEXT_UPDATE_FIELD: [16, "format error in CRL's nextUpdate field"],
+  OUT_OF_MEM: [17, 'out of memory'],
+  DEPTH_ZERO_SELF_SIGNED_CERT: [18, 'self-signed certificate'],
+  SELF_SIGNED_CERT_IN_CHAIN: [19, 'self-signed certificate in certificate chain'],
+  UNABLE_TO_GET_ISSUER_CERT_LOCALLY: [20, 'unable to get local issuer certificate'],
+  UNABLE_TO_VERIFY_LEAF_SIGNATURE: [21, 'unable to verify the first certificate'],
+  CERT_CHAIN_TOO_LONG: [22, 'certificate chain too long'],
+  CERT_REVOKED: [23, 'certificate revoked'],
+  INVALID_CA: [24, 'invalid CA certificate'],
+  PATH_LENGTH_EXCEEDED: [25, 'path length constraint exceeded'],
+  INVALID_PURPOSE: [26, 'unsuitable certificate purpose'],
+  CERT_UNTRUSTED: [27, 'certificate not trusted'],
+  CERT_REJECTED: [28, 'certificate rejected'],
+};
+
+/**
+ * Checks the server's certificate after the handshake, where `proxy_ssl_verify` says so.
+ * @param name without a port
+ * @returns nginx's words for what is wrong; undefined if nothing is
+ */
+export function checkCertificate(socket: TLSSocket, tls: UpstreamTls, name: string): string | undefined {
+  if (!tls.verify) return undefined;
+  // Node's type says Error; what it sets is the code.
+  const problem = socket.authorizationError as unknown as string | Error | null | undefined;
+  if (problem !== null && problem !== undefined) return verifyError(String(problem));
+  // Node has no certificate of a resumed session. Its name was checked when the session began: sessions are remembered
+  // by name, and only of connections that passed.
+  if (socket.isSessionReused()) return undefined;
+  // Asked once only: in Node 24 each call takes a certificate away from the chain that the next one finds.
+  const certificate = socket.getPeerX509Certificate();
+  if (countIntermediates(certificate) > tls.verifyDepth) return verifyError('CERT_CHAIN_TOO_LONG');
+  if (certificate === undefined || name === '' || certificate.checkHost(name) === undefined) {
+    return `upstream SSL certificate does not match "${name}"`;
+  }
+  return undefined;
+}
+
+function verifyError(code: string): string {
+  const [number, text] = VERIFY_ERRORS[code] ?? [1, code];
+  return `upstream SSL certificate verify error: (${number}:${text})`;
+}
+
+/** How many certificates stand between the server's own and the root. */
+function countIntermediates(certificate: X509Certificate | undefined): number {
+  let length = 0;
+  for (let next = certificate; next !== undefined; ) {
+    length++;
+    const issuer: X509Certificate | undefined = next.issuerCertificate;
+    // A root is its own issuer.
+    next = issuer === undefined || issuer.fingerprint256 === next.fingerprint256 ? undefined : issuer;
+  }
+  return length - 2;
+}

@@ -1,0 +1,273 @@
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { createServer as createTcpServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, describe, it } from 'node:test';
+import { createServer, type TLSSocket } from 'node:tls';
+import type { UpstreamSettings } from '../../src/upstream/client.ts';
+import {
+  createUpstreamTls,
+  serverNameToSend,
+  tlsHostName,
+  type UpstreamTlsOptions,
+} from '../../src/upstream/tls.ts';
+import {
+  answering,
+  createGroup,
+  createTestRuntime,
+  fetchOnce,
+  listen,
+  listenWith,
+  Recorder,
+  SETTINGS,
+  type TestServer,
+} from './client.ts';
+
+const directory = mkdtempSync(join(tmpdir(), 'portico-tls-'));
+const runtime = createTestRuntime();
+let server: TestServer;
+let groups = 0;
+const names: (string | false | null)[] = [];
+const reused: boolean[] = [];
+const clients: string[] = [];
+
+function file(name: string): Buffer {
+  return readFileSync(join(directory, name));
+}
+
+function openssl(...args: string[]): void {
+  execFileSync('openssl', args, { cwd: directory, stdio: 'ignore' });
+}
+
+function settings(options: Partial<UpstreamTlsOptions> = {}): UpstreamSettings {
+  const tls = createUpstreamTls({
+    ciphers: 'DEFAULT',
+    protocols: ['TLSv1.2', 'TLSv1.3'],
+    certificate: undefined,
+    key: undefined,
+    passwords: [],
+    trusted: undefined,
+    revoked: undefined,
+    verify: false,
+    verifyDepth: 1,
+    sendName: false,
+    sessionReuse: true,
+    ...options,
+  });
+  return { ...SETTINGS, tls };
+}
+
+function groupOf(address: string, pool = {}) {
+  return createGroup(runtime, [address], { name: `group${++groups}`, pool });
+}
+
+function named(name: string): Parameters<typeof fetchOnce>[3] {
+  return (attempts) => {
+    attempts.tlsName = name;
+  };
+}
+
+before(async () => {
+  const config = ['-days', '2', '-nodes', '-newkey', 'rsa:2048'];
+  openssl('req', '-x509', ...config, '-keyout', 'ca.key', '-out', 'ca.pem', '-subj', '/CN=authority');
+  openssl(
+    'req',
+    ...config.slice(2),
+    '-keyout',
+    'key.pem',
+    '-out',
+    'request.pem',
+    '-subj',
+    '/CN=backend.test',
+  );
+  openssl(
+    'x509',
+    '-req',
+    '-in',
+    'request.pem',
+    '-CA',
+    'ca.pem',
+    '-CAkey',
+    'ca.key',
+    '-days',
+    '2',
+    '-out',
+    'cert.pem',
+  );
+  openssl('rsa', '-in', 'key.pem', '-aes128', '-passout', 'pass:secret', '-out', 'locked.pem');
+  const tls = createServer({
+    cert: file('cert.pem'),
+    key: file('key.pem'),
+    ca: file('ca.pem'),
+    requestCert: true,
+    rejectUnauthorized: false,
+  });
+  tls.on('tlsClientError', () => {});
+  server = await listenWith(tls, 'secureConnection', (socket) => {
+    const secure = socket as TLSSocket;
+    names.push(secure.servername as string | false | null);
+    reused.push(secure.isSessionReused());
+    clients.push(secure.getPeerCertificate().subject?.CN?.toString() ?? '');
+    answering((_, count) => `HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n${count}`)(secure);
+  });
+});
+
+after(async () => {
+  await server.close();
+  runtime.close();
+  assert.equal(runtime.connections.used, 0);
+  assert.equal(runtime.active(), 0);
+  rmSync(directory, { recursive: true });
+});
+
+describe('TLS to an upstream server', () => {
+  it('carries requests over a kept connection', async () => {
+    const group = groupOf(server.address);
+    const https = settings();
+    assert.deepEqual((await fetchOnce(group, https)).events, ['connected', 'head 200', 'end']);
+    const again = await fetchOnce(group, https);
+    assert.deepEqual([again.events[0], again.body], ['reused', '2']);
+  });
+
+  it('does not lend a connection to a request without TLS, or of another name', async () => {
+    const group = groupOf(server.address, { local: false });
+    const https = settings();
+    await fetchOnce(group, https);
+    const plain = await fetchOnce(group);
+    assert.equal(plain.events[0], 'connected');
+    const other = await fetchOnce(group, https, new Recorder(), named('other'));
+    assert.equal(other.events[0], 'connected');
+  });
+
+  it('sends the name where that is wanted, and goes on with a session', async () => {
+    const group = groupOf(server.address, { size: 0 });
+    const https = settings({ sendName: true });
+    names.length = 0;
+    reused.length = 0;
+    for (let index = 0; index < 2; index++)
+      await fetchOnce(group, https, new Recorder(), named('backend.test:443'));
+    assert.deepEqual(names, ['backend.test', 'backend.test']);
+    assert.deepEqual(reused, [false, true]);
+    const fresh = settings({ sendName: true, sessionReuse: false });
+    for (let index = 0; index < 2; index++)
+      await fetchOnce(group, fresh, new Recorder(), named('backend.test'));
+    assert.deepEqual(reused, [false, true, false, false]);
+  });
+
+  it('checks the certificate and its name, on every connection', async () => {
+    const group = groupOf(server.address, { size: 0 });
+    const verify = settings({ verify: true, trusted: file('ca.pem') });
+    for (let index = 0; index < 2; index++) {
+      const right = await fetchOnce(group, verify, new Recorder(), named('backend.test'));
+      assert.equal(right.failure, undefined);
+      const wrong = await fetchOnce(group, verify, new Recorder(), named('other.test'));
+      assert.deepEqual(
+        [wrong.failure?.kind, wrong.failure?.handshake, wrong.failure?.message],
+        [
+          'error',
+          true,
+          'upstream SSL certificate does not match "other.test" while SSL handshaking to upstream',
+        ],
+      );
+    }
+    const stranger = await fetchOnce(
+      group,
+      settings({ verify: true, trusted: file('cert.pem'), verifyDepth: 1 }),
+      new Recorder(),
+      named('backend.test'),
+    );
+    assert.equal(
+      stranger.failure?.message,
+      'upstream SSL certificate verify error: (19:self-signed certificate in certificate chain) while SSL handshaking to upstream',
+    );
+  });
+
+  it('shows a client certificate, and opens a locked key', async () => {
+    const group = groupOf(server.address, { size: 0 });
+    clients.length = 0;
+    await fetchOnce(group, settings({ certificate: file('cert.pem'), key: file('key.pem') }));
+    await fetchOnce(
+      group,
+      settings({ certificate: file('cert.pem'), key: file('locked.pem'), passwords: ['wrong', 'secret'] }),
+    );
+    assert.deepEqual(clients, ['backend.test', 'backend.test']);
+    assert.throws(() =>
+      settings({ certificate: file('cert.pem'), key: file('locked.pem'), passwords: ['wrong'] }),
+    );
+  });
+
+  it('obeys the list of protocols', async () => {
+    const seen: (string | null)[] = [];
+    const listener = (socket: TLSSocket) => seen.push(socket.getProtocol());
+    server.server.on('secureConnection', listener);
+    const group = groupOf(server.address, { size: 0 });
+    await fetchOnce(group, settings({ protocols: ['TLSv1.2'] }));
+    await fetchOnce(group, settings({ protocols: ['TLSv1.3'] }));
+    server.server.off('secureConnection', listener);
+    assert.deepEqual(seen, ['TLSv1.2', 'TLSv1.3']);
+  });
+
+  it('makes a slow receiver no trouble', async () => {
+    const size = 4 * 1024 * 1024;
+    const big = await listenWith(
+      createServer({ cert: file('cert.pem'), key: file('key.pem') }),
+      'secureConnection',
+      answering(() => `HTTP/1.1 200 OK\r\nContent-Length: ${size}\r\n\r\n${'y'.repeat(size)}`),
+    );
+    const recorder = new Recorder();
+    let received = 0;
+    recorder.data = (chunk) => {
+      for (const byte of [chunk[0], chunk[chunk.length - 1]]) assert.equal(byte, 121);
+      received += chunk.length;
+      setImmediate(() => recorder.request?.resume());
+      return false;
+    };
+    const group = groupOf(big.address);
+    await fetchOnce(group, settings(), recorder);
+    assert.equal(recorder.failure, undefined);
+    assert.equal(received, size);
+    await big.close();
+  });
+
+  it('to a server that does not speak it fails in OpenSSL’s words', async () => {
+    const plain = await listen((socket) => socket.once('data', () => socket.end('HTTP/1.1 400 Bad\r\n\r\n')));
+    const { failure } = await fetchOnce(groupOf(plain.address), settings());
+    assert.match(
+      failure?.message ?? '',
+      /^SSL_do_handshake\(\) failed \(SSL: error:0A00010B:SSL routines::wrong version number\) while SSL handshaking to upstream$/,
+    );
+    assert.equal(failure?.handshake, true);
+    await plain.close();
+  });
+
+  it('to a server that says nothing runs into the connect timeout, and one that closes is said so', async () => {
+    const silent = await listenWith(createTcpServer(), 'connection', (socket) => socket.resume());
+    const late = await fetchOnce(groupOf(silent.address), { ...settings(), connectTimeout: 50 });
+    assert.deepEqual(
+      [late.failure?.kind, late.failure?.message],
+      ['timeout', 'upstream timed out (110: Connection timed out) while SSL handshaking to upstream'],
+    );
+    await silent.close();
+    const closing = await listen((socket) => socket.once('data', () => socket.end()));
+    const { failure } = await fetchOnce(groupOf(closing.address), settings());
+    assert.equal(
+      failure?.message,
+      'peer closed connection in SSL handshake while SSL handshaking to upstream',
+    );
+    await closing.close();
+  });
+});
+
+describe('names', () => {
+  it('are without their port, and IP addresses are not sent', () => {
+    assert.equal(tlsHostName('a.test:8443'), 'a.test');
+    assert.equal(tlsHostName('[::1]:8443'), '[::1]');
+    assert.equal(tlsHostName('a.test'), 'a.test');
+    const { tls } = settings({ sendName: true });
+    assert.equal(serverNameToSend(tls!, '127.0.0.1'), undefined);
+    assert.equal(serverNameToSend(tls!, '[::1]'), undefined);
+    assert.equal(serverNameToSend(tls!, 'a.test'), 'a.test');
+  });
+});
