@@ -1,0 +1,567 @@
+/**
+ * One proxied request. Its states, and what leads from one to the next:
+ *
+ * | state   | what is going on                                   | leaves it when                                    |
+ * |---------|----------------------------------------------------|---------------------------------------------------|
+ * | body    | the request's body is read (buffered requests)     | it is complete: asking                            |
+ * | asking  | a server is connected to, asked, waited for        | its head comes: answer, tunnel, or settled; it    |
+ * |         |                                                    | fails: asking another, or over with 502, 504      |
+ * | settled | the answer is not for the client: its end is       | it has come: error page, internal redirect        |
+ * |         | waited for, so that the connection can be kept     |                                                   |
+ * | answer  | the answer's body is passed on                     | it is complete: over; it breaks off: aborted      |
+ * | tunnel  | an upgraded connection, both ways                  | one side ends: over                               |
+ * | over    | nothing is held any more                           |                                                   |
+ *
+ * The client may go at any moment: `clientGone`. Every way out leads through `close`, which gives back what is held:
+ * the server's count, the connection, timers, the temporary file.
+ */
+import type { Exchange, UpstreamAttempt } from '../../core/exchange.ts';
+import { abortExchange, finalize, internalRedirectTo } from '../../core/finalize.ts';
+import { log } from '../../core/log.ts';
+import { DONE, type PhaseResult } from '../../core/phases.ts';
+import { hasRequestBody, readRequestBody } from '../../core/request-body.ts';
+import { endExchange, sendHead } from '../../core/send.ts';
+import { nowMilliseconds } from '../../event/clock.ts';
+import type { Timer } from '../../event/timers.ts';
+import type { HeaderBlock } from '../../http/header-block.ts';
+import { KnownHeader } from '../../http/header-names.ts';
+import type { ResponseHead } from '../../http/response-head.ts';
+import type { UpstreamAttempts, UpstreamRequest } from '../../upstream/client.ts';
+import type { UpstreamFailure, UpstreamReceiver } from '../../upstream/receiver.ts';
+import { AnswerSpool, type SpoolOwner } from './answer-spool.ts';
+import { NextUpstream } from './directives.ts';
+import type { ProxyLocation } from './location.ts';
+import { FileQuestion, MemoryQuestion, type QuestionSender, StreamQuestion } from './question-body.ts';
+import { writeHead } from './request.ts';
+import {
+  limitRateOf,
+  redirectTargetOf,
+  takeHead,
+  takeRedirectedHead,
+  trailerLines,
+  wantsBuffering,
+} from './response.ts';
+import { type Destination, upstreamUri } from './target.ts';
+import { UpgradeTunnel } from './upgrade-tunnel.ts';
+
+/**
+ * How long, in milliseconds, a server waits for a client that is just catching up, before its answer is read ahead.
+ * Waiting costs nothing; reading ahead copies what is read.
+ */
+const PATIENCE = 100;
+
+/** The answer's end leads to an internal redirect, to the target of `redirectTarget`. */
+const REDIRECT = -1;
+
+export class ProxiedExchange implements UpstreamReceiver, SpoolOwner {
+  private readonly exchange: Exchange;
+  private readonly location: ProxyLocation;
+  private readonly destination: Destination;
+  private attempts: UpstreamAttempts | undefined = undefined;
+  /** The question under way; stays after its end, for what it has measured. */
+  private request: UpstreamRequest | undefined = undefined;
+  private attempt: UpstreamAttempt | undefined = undefined;
+  private startedAt = 0;
+  private uri = '';
+  private question = '';
+  /** Sends the body; undefined where there is none. */
+  private sender: QuestionSender | undefined = undefined;
+  /** The body is passed on as it comes. */
+  private streaming = false;
+  /** The question, or some of it, has been sent to the server being asked. */
+  private requestSent = false;
+
+  private buffering = true;
+  /** The status, or REDIRECT, that takes the answer's place once it is complete. */
+  private settled = 0;
+  private redirectTarget = '';
+  private answering = false;
+  /** The last piece is with the client's connection: the server waits. */
+  private pieceInUse = false;
+  private patience: Timer | undefined = undefined;
+  private spool: AnswerSpool | undefined = undefined;
+  private answerComplete = false;
+  private tunnel: UpgradeTunnel | undefined = undefined;
+
+  constructor(location: ProxyLocation, exchange: Exchange, destination: Destination) {
+    this.location = location;
+    this.exchange = exchange;
+    this.destination = destination;
+  }
+
+  // ---- the question ----
+
+  /** Begins; what follows happens by itself. */
+  begin(): PhaseResult {
+    const { exchange, location } = this;
+    const { settings } = location;
+    if (hasRequestBody(exchange)) {
+      if (
+        !settings.proxy_request_buffering &&
+        location.body === undefined &&
+        settings.proxy_pass_request_body &&
+        exchange.body === undefined &&
+        (!exchange.chunked || location.request.isVersion11)
+      ) {
+        this.streaming = true;
+        // Whoever answers instead, after an error, finds that there is nothing left to read.
+        exchange.body = { size: 0, chunks: [], file: undefined, complete: true };
+        this.ask();
+      } else readRequestBody(exchange, () => this.ask());
+    } else if (exchange.location.settings.client_body_in_file_only === 'off') this.ask();
+    else readRequestBody(exchange, () => this.ask());
+    return DONE;
+  }
+
+  /** Writes the question, and finds somebody to ask. */
+  private ask(): void {
+    const { exchange, location, destination } = this;
+    const { url, group } = destination;
+    const { settings, target } = location;
+    this.uri = upstreamUri(target, destination, exchange);
+    if (this.uri === '') {
+      log(exchange, 'error', 'zero length URI to proxy');
+      finalize(exchange, 500);
+      return;
+    }
+    const methodTemplate = location.request.method;
+    const method = methodTemplate === undefined ? exchange.method : methodTemplate.evaluate(exchange);
+    this.writeQuestion(method);
+
+    if (exchange.upstream === undefined) {
+      exchange.upstream = { attempts: [], headers: undefined, trailers: undefined };
+    } else {
+      // Another proxied location has been here before: ` : ` in `$upstream_addr`.
+      exchange.upstream.attempts.push(newAttempt(''));
+    }
+    const attempts = group.begin(url.secure ? location.secure : location.plain, exchange);
+    this.attempts = attempts;
+    attempts.headOnly = method.length === 4 && method.toUpperCase() === 'HEAD';
+    if (location.localAddress !== undefined) attempts.localAddress = location.localAddress.evaluate(exchange);
+    if (url.secure && location.needsTlsName) {
+      attempts.tlsName = location.tlsName === undefined ? url.host : location.tlsName.evaluate(exchange);
+    }
+    const { proxy_next_upstream_tries: tries } = settings;
+    if (tries > 0 && attempts.tries > tries) attempts.tries = tries;
+    if (settings.proxy_next_upstream_timeout > 0) this.startedAt = nowMilliseconds();
+    exchange.onAbort = () => this.clientGone();
+    this.askNext();
+  }
+
+  private writeQuestion(method: string): void {
+    const { exchange, location, destination } = this;
+    const { request, settings } = location;
+    const { hostHeader } = destination.url;
+    const { body } = exchange;
+    if (location.body !== undefined) {
+      const text = location.body.evaluate(exchange);
+      this.question = writeHead(request, exchange, method, this.uri, hostHeader, text.length, false) + text;
+      return;
+    }
+    if (this.streaming) {
+      const length = exchange.chunked ? -1 : exchange.contentLength;
+      this.question = writeHead(request, exchange, method, this.uri, hostHeader, length, exchange.chunked);
+      this.sender = new StreamQuestion(exchange, this.question, (status) => this.bodyFailed(status));
+      return;
+    }
+    const length = body !== undefined && hasRequestBody(exchange) ? body.size : exchange.contentLength;
+    this.question = writeHead(request, exchange, method, this.uri, hostHeader, length, false);
+    if (body === undefined || body.size === 0 || !settings.proxy_pass_request_body) return;
+    this.sender =
+      body.file === undefined
+        ? new MemoryQuestion(this.question, body.chunks, body.size)
+        : new FileQuestion(exchange, this.question, body.file, () => this.giveUp(500));
+  }
+
+  /** Asks the next server. */
+  private askNext(): void {
+    const { exchange } = this;
+    const attempts = this.attempts!;
+    const request = attempts.next(this);
+    this.request = request;
+    this.requestSent = false;
+    const address = request === undefined ? attempts.groupName : request.address;
+    const attempt = newAttempt(address);
+    this.attempt = attempt;
+    exchange.upstream!.attempts.push(attempt);
+    const separator = address.startsWith('unix:') ? ':' : '';
+    exchange.upstreamUrl = `${this.destination.url.scheme}${address}${separator}${this.uri}`;
+    if (request === undefined) {
+      log(exchange, 'error', attempts.refusal);
+      attempt.status = 502;
+      attempt.responseTime = 0;
+      this.giveUp(502);
+      return;
+    }
+    request.start();
+  }
+
+  connected(_reused: boolean): void {
+    const request = this.request!;
+    this.requestSent = true;
+    if (this.sender !== undefined) {
+      this.sender.send(request);
+      return;
+    }
+    request.write(this.question);
+    request.endRequest();
+  }
+
+  drain(): void {
+    if (this.tunnel !== undefined) this.tunnel.upstreamDrained();
+    else this.sender?.drain();
+  }
+
+  /** The request's body will not be complete. */
+  private bodyFailed(status: number): void {
+    // 0: the client has gone, which is reported by itself.
+    if (status !== 0) this.giveUp(status);
+  }
+
+  // ---- failures, and another server ----
+
+  fail(failure: UpstreamFailure): void {
+    const { exchange } = this;
+    if (failure.message !== '') {
+      const inTunnel = this.tunnel !== undefined && failure.kind === 'timeout';
+      log(exchange, inTunnel ? 'info' : failure.level, failure.message);
+    }
+    if (this.tunnel !== undefined) {
+      this.tunnel.finish();
+      return;
+    }
+    if (this.answering || this.settled !== 0) {
+      this.breakOff(failure);
+      return;
+    }
+    if (failure.kind === 'internal') {
+      this.giveUp(500);
+      return;
+    }
+    this.finishAttempt('failed');
+    const attempts = this.attempts!;
+    if (failure.stale) attempts.tries++;
+    const status = failure.kind === 'timeout' ? 504 : 502;
+    this.attempt!.status = status;
+    const reason =
+      failure.kind === 'timeout'
+        ? NextUpstream.timeout
+        : failure.kind === 'invalid_header'
+          ? NextUpstream.invalidHeader
+          : NextUpstream.error;
+    if (attempts.tries > 0 && this.mayAskAnother(reason)) this.askNext();
+    else this.giveUp(status);
+  }
+
+  /** Whether `proxy_next_upstream` and its companions allow another server after such an outcome. */
+  private mayAskAnother(reason: number): boolean {
+    const { settings } = this.location;
+    const { method } = this.exchange;
+    const notIdempotent = method === 'POST' || method === 'LOCK' || method === 'PATCH';
+    const mask = this.requestSent && notIdempotent ? reason | NextUpstream.nonIdempotent : reason;
+    const conditions = settings.proxy_next_upstream;
+    if ((conditions & NextUpstream.off) !== 0 || (conditions & mask) !== mask) return false;
+    // What has been sent of a body that is not kept cannot be sent again.
+    if (this.requestSent && this.streaming) return false;
+    const timeout = settings.proxy_next_upstream_timeout;
+    return timeout === 0 || nowMilliseconds() - this.startedAt < timeout;
+  }
+
+  /** The answer breaks off in its middle. */
+  private breakOff(failure: UpstreamFailure): void {
+    const { exchange, settled } = this;
+    this.close();
+    if (settled !== 0) {
+      this.settle(settled);
+      return;
+    }
+    // What has come is sent, and the connection closed: the client can tell that it is not all.
+    exchange.output.flush();
+    abortExchange(exchange, failure.kind === 'timeout' ? 504 : 502);
+  }
+
+  /** Ends the exchange with a status of the proxy's own. */
+  private giveUp(status: number): void {
+    this.close();
+    finalize(this.exchange, status);
+  }
+
+  /** The client has closed its connection. @returns whether the server is asked all the same */
+  private clientGone(): boolean {
+    const { exchange, request } = this;
+    const gone = exchange.connection.closed;
+    // As long as nothing is written to it, nginx does not notice.
+    if (this.location.settings.proxy_ignore_client_abort && !(gone && exchange.headSent)) return true;
+    if (request !== undefined && !request.over) {
+      log(
+        exchange,
+        'info',
+        'epoll_wait() reported that client prematurely closed connection, ' +
+          `so upstream connection is closed too while ${request.action}`,
+      );
+    }
+    this.close();
+    return false;
+  }
+
+  /** Gives back all that is held. Harmless at any time. */
+  close(): void {
+    const { exchange } = this;
+    exchange.onAbort = undefined;
+    exchange.onDrain = undefined;
+    this.sender?.stop();
+    this.patience?.stop();
+    this.spool?.close();
+    this.spool = undefined;
+    this.finishAttempt('ok');
+  }
+
+  /** Ends the attempt under way, and notes what it came to. */
+  private finishAttempt(outcome: 'ok' | 'next' | 'failed'): void {
+    const { attempts, attempt, request } = this;
+    if (attempts === undefined || attempt === undefined || request === undefined) return;
+    attempts.finish(outcome);
+    attempt.connectTime = request.connectTime;
+    attempt.responseTime = request.responseTime;
+    attempt.bytesReceived = request.bytesReceived;
+    attempt.bytesSent = request.bytesSent;
+    attempt.responseLength = request.responseLength;
+  }
+
+  log(level: 'error' | 'warn' | 'info', message: string): void {
+    log(this.exchange, level, message);
+  }
+
+  // ---- the answer's head ----
+
+  interim(_head: ResponseHead): void {
+    // nginx sends early hints on only where its directive `early_hints` says so.
+  }
+
+  head(head: ResponseHead): void {
+    const { exchange, location } = this;
+    const { headers, status } = head;
+    const attempt = this.attempt!;
+    const request = this.request!;
+    attempt.status = status;
+    attempt.connectTime = request.connectTime;
+    attempt.headerTime = request.headerTime;
+    exchange.upstream!.headers = headers;
+    if (status >= 300) {
+      if (this.askAnotherAfter(status)) return;
+      if (this.intercepts(status, headers)) {
+        this.sender?.stop();
+        this.settleAfter(status, head);
+        return;
+      }
+    }
+    this.sender?.stop();
+    const { response: template, settings } = location;
+    const redirectTarget = redirectTargetOf(template, headers);
+    if (redirectTarget !== undefined) {
+      this.redirectTarget = redirectTarget;
+      takeRedirectedHead(template, exchange, headers);
+      this.settleAfter(REDIRECT, head);
+      return;
+    }
+    takeHead(template, exchange, head, contentLengthOf(headers));
+    const limitRate = limitRateOf(template, headers);
+    if (limitRate !== undefined) exchange.limitRate = limitRate;
+    this.buffering = wantsBuffering(template, headers, settings.proxy_buffering);
+    if (!this.buffering) exchange.limitRate = 0;
+    this.answering = true;
+    if (status === 101 && exchange.headers.hasKnown(KnownHeader.upgrade)) {
+      this.upgrade(request);
+      return;
+    }
+    sendHead(exchange);
+    if (exchange.connection.closed) {
+      // `proxy_ignore_client_abort` has let the server finish; there is nobody to tell.
+      this.close();
+      abortExchange(exchange, 499);
+    } else if (exchange.bodyless) {
+      if (!this.isEmpty(head)) {
+        this.close();
+        endExchange(exchange);
+      }
+    } else if (!this.buffering) queueMicrotask(() => this.flush());
+  }
+
+  /** Whether the server's answer has no body, so that its end follows at once. */
+  private isEmpty({ status, headers }: ResponseHead): boolean {
+    return this.attempts!.headOnly || status === 204 || status === 304 || contentLengthOf(headers) === 0;
+  }
+
+  /** `proxy_next_upstream http_...`. @returns true where another server is being asked */
+  private askAnotherAfter(status: number): boolean {
+    const reason = NEXT_BY_STATUS[status];
+    if (reason === undefined || this.attempts!.tries <= 1 || !this.mayAskAnother(reason)) return false;
+    this.finishAttempt(status === 403 || status === 404 ? 'next' : 'failed');
+    this.askNext();
+    return true;
+  }
+
+  /** `proxy_intercept_errors`: whether an error page takes the answer's place. */
+  private intercepts(status: number, headers: HeaderBlock): boolean {
+    const { exchange } = this;
+    if (!this.location.settings.proxy_intercept_errors) return false;
+    if (!exchange.location.errorPages?.has(status)) return false;
+    if (status === 401) {
+      let index = headers.known(KnownHeader.wwwAuthenticate);
+      for (; index >= 0; index = headers.known(KnownHeader.wwwAuthenticate, index + 1)) {
+        exchange.response.fields += headers.lines(index, index + 1);
+      }
+    }
+    return true;
+  }
+
+  /** Something else takes the answer's place: at once, unless the answer's end follows and frees the connection. */
+  private settleAfter(outcome: number, head: ResponseHead): void {
+    if (this.isEmpty(head)) {
+      this.settled = outcome;
+      return;
+    }
+    this.close();
+    this.settle(outcome);
+  }
+
+  private settle(outcome: number): void {
+    const { exchange, redirectTarget } = this;
+    if (outcome !== REDIRECT) {
+      finalize(exchange, outcome);
+    } else if (!internalRedirectTo(exchange, redirectTarget)) {
+      log(exchange, 'error', `unsafe URI "${redirectTarget}" was detected`);
+      finalize(exchange, 404);
+    }
+  }
+
+  // ---- the answer's body ----
+
+  data(chunk: Buffer): boolean {
+    if (this.tunnel !== undefined) return this.tunnel.fromUpstream(chunk);
+    const { exchange, spool } = this;
+    if (exchange.bodyless || this.settled !== 0) return true;
+    if (spool !== undefined) return spool.add(chunk);
+    if (exchange.output.write(chunk)) {
+      if (!this.buffering) exchange.output.flush();
+      return true;
+    }
+    this.pieceInUse = true;
+    exchange.onDrain ??= () => this.clientTakesMore();
+    if (this.buffering) {
+      this.patience ??= exchange.site.runtime.timers.timer(readAhead, this);
+      this.patience.start(PATIENCE);
+    }
+    return false;
+  }
+
+  end(trailers: HeaderBlock | undefined): void {
+    const { exchange, settled } = this;
+    if (this.tunnel !== undefined) {
+      this.tunnel.upstreamEnd();
+      return;
+    }
+    if (settled !== 0) {
+      this.close();
+      this.settle(settled);
+      return;
+    }
+    if (trailers !== undefined) {
+      exchange.upstream!.trailers = trailers;
+      exchange.carrier.setTrailers(trailerLines(this.location.response, trailers));
+    }
+    // The server has done its part, however long the client takes.
+    this.finishAttempt('ok');
+    this.answerComplete = true;
+    this.patience?.stop();
+    if (this.spool === undefined) endExchange(exchange);
+  }
+
+  /** The client has taken all that was written. */
+  private clientTakesMore(): void {
+    if (this.spool !== undefined) {
+      this.spool.drained();
+      return;
+    }
+    if (!this.pieceInUse) return;
+    this.pieceInUse = false;
+    this.patience?.stop();
+    this.request!.resume();
+  }
+
+  /** The client is slow: its answer is read ahead. */
+  readAhead(): void {
+    if (!this.pieceInUse || this.answerComplete) return;
+    this.pieceInUse = false;
+    this.spool = new AnswerSpool(this.exchange, this, this.location);
+    // The piece stays where it is, in the hands of the client's connection.
+    this.request!.resumeKeeping();
+  }
+
+  spoolHasRoom(): void {
+    this.request!.resume();
+  }
+
+  spoolIsEmpty(): void {
+    this.spool?.close();
+    this.spool = undefined;
+    if (this.answerComplete) endExchange(this.exchange);
+  }
+
+  spoolFailed(): void {
+    this.close();
+    abortExchange(this.exchange, 500);
+  }
+
+  private flush(): void {
+    if (!this.exchange.gone) this.exchange.output.flush();
+  }
+
+  // ---- upgraded connections ----
+
+  private upgrade(request: UpstreamRequest): void {
+    const { exchange } = this;
+    exchange.keepAlive = false;
+    exchange.onAbort = undefined;
+    const tunnel = new UpgradeTunnel(exchange, request, () => {
+      this.close();
+      endExchange(exchange);
+    });
+    this.tunnel = tunnel;
+    sendHead(exchange);
+    tunnel.open();
+  }
+}
+
+function readAhead(proxied: ProxiedExchange): void {
+  proxied.readAhead();
+}
+
+const NEXT_BY_STATUS: Readonly<Record<number, number>> = {
+  403: NextUpstream.http403,
+  404: NextUpstream.http404,
+  429: NextUpstream.http429,
+  500: NextUpstream.http500,
+  502: NextUpstream.http502,
+  503: NextUpstream.http503,
+  504: NextUpstream.http504,
+};
+
+/** The length of a body whose head has been checked; -1 where it is not known. */
+function contentLengthOf(headers: HeaderBlock): number {
+  const text = headers.knownValue(KnownHeader.contentLength);
+  return text === undefined ? -1 : Number(text);
+}
+
+function newAttempt(address: string): UpstreamAttempt {
+  return {
+    address,
+    status: 0,
+    connectTime: -1,
+    headerTime: -1,
+    responseTime: -1,
+    bytesReceived: 0,
+    bytesSent: 0,
+    responseLength: 0,
+  };
+}

@@ -1,0 +1,223 @@
+/**
+ * The body of the question to an upstream server, sent no faster than the server reads: from memory, from a temporary
+ * file, or as the client sends it (`proxy_request_buffering off`).
+ */
+import type { BodyReceiver } from '../../core/carrier.ts';
+import type { Exchange } from '../../core/exchange.ts';
+import { log } from '../../core/log.ts';
+import type { TempFile } from '../../core/temp-file.ts';
+import { chunkPrefix, LAST_CHUNK } from '../../http/chunked.ts';
+import { latin1Text } from '../../http/latin1.ts';
+import { describeError } from '../../log/system-errors.ts';
+import type { UpstreamRequest } from '../../upstream/client.ts';
+
+/** Sends head and body of one question, to one server after another where the first fail. */
+export interface QuestionSender {
+  /** Begins with another server, from the start. */
+  send(request: UpstreamRequest): void;
+  /** The server takes more. */
+  drain(): void;
+  /** Nothing more is to be sent: the answer has come, or nobody waits for it any more. */
+  stop(): void;
+}
+
+/** Up to so many bytes of body go out in one piece with the head. */
+const JOINED_LIMIT = 16_384;
+/** Bytes of one piece read from a file. */
+const PIECE = 65_536;
+
+/** Sends a body that is in memory. */
+export class MemoryQuestion implements QuestionSender {
+  private readonly head: string;
+  private readonly chunks: readonly Buffer[];
+  private readonly size: number;
+  private request: UpstreamRequest | undefined = undefined;
+  private next = 0;
+
+  constructor(head: string, chunks: readonly Buffer[], size: number) {
+    this.head = head;
+    this.chunks = chunks;
+    this.size = size;
+  }
+
+  send(request: UpstreamRequest): void {
+    const { chunks, head } = this;
+    if (this.size > JOINED_LIMIT) {
+      this.request = request;
+      this.next = 0;
+      if (request.write(head)) this.drain();
+      return;
+    }
+    let text = head;
+    for (let index = 0; index < chunks.length; index++) {
+      const chunk = chunks[index]!;
+      text += latin1Text(chunk, 0, chunk.length);
+    }
+    request.write(text);
+    request.endRequest();
+  }
+
+  drain(): void {
+    const { request, chunks } = this;
+    if (request === undefined) return;
+    while (this.next < chunks.length) {
+      if (!request.write(chunks[this.next++]!)) break;
+    }
+    if (this.next < chunks.length) return;
+    this.request = undefined;
+    request.endRequest();
+  }
+
+  stop(): void {
+    this.request = undefined;
+  }
+}
+
+/** Sends a body that is in a temporary file. */
+export class FileQuestion implements QuestionSender {
+  private readonly exchange: Exchange;
+  private readonly head: string;
+  private readonly file: TempFile;
+  private readonly failed: () => void;
+  private request: UpstreamRequest | undefined = undefined;
+  private position = 0;
+  private reading = false;
+
+  /** @param failed called where the file cannot be read; the reason is in the error log */
+  constructor(exchange: Exchange, head: string, file: TempFile, failed: () => void) {
+    this.exchange = exchange;
+    this.head = head;
+    this.file = file;
+    this.failed = failed;
+  }
+
+  send(request: UpstreamRequest): void {
+    this.request = request;
+    this.position = 0;
+    if (request.write(this.head)) this.drain();
+  }
+
+  drain(): void {
+    const { request, file } = this;
+    if (request === undefined || this.reading) return;
+    this.reading = true;
+    // A piece of its own each time: what was written before may not have been taken yet.
+    const piece = Buffer.allocUnsafeSlow(Math.min(PIECE, file.size - this.position));
+    file.read(this.position, piece, (error, length) => {
+      this.reading = false;
+      // Another server is being asked by now: from the start.
+      if (this.request === request) this.sendPiece(request, piece, error, length);
+      else this.drain();
+    });
+  }
+
+  stop(): void {
+    this.request = undefined;
+  }
+
+  private sendPiece(
+    request: UpstreamRequest,
+    piece: Buffer,
+    error: NodeJS.ErrnoException | null,
+    length: number,
+  ): void {
+    if (error !== null || length === 0) {
+      this.request = undefined;
+      const reason = error === null ? 'read() returned nothing' : `read() failed (${describeError(error)})`;
+      log(this.exchange, 'crit', `${reason}, "${this.file.path}" while sending request to upstream`);
+      this.failed();
+      return;
+    }
+    this.position += length;
+    const room = request.write(length === piece.length ? piece : piece.subarray(0, length));
+    if (this.position === this.file.size) {
+      this.request = undefined;
+      request.endRequest();
+    } else if (room) this.drain();
+  }
+}
+
+/** Passes the client's body on as it comes; it can be sent only once. */
+export class StreamQuestion implements QuestionSender, BodyReceiver {
+  private readonly exchange: Exchange;
+  private readonly failed: (status: number) => void;
+  /** Until it is on its way, together with what there is of the body. */
+  private head: string;
+  private request: UpstreamRequest | undefined = undefined;
+  private paused = false;
+
+  /** @param failed called where the body will not be complete, with the status to answer with */
+  constructor(exchange: Exchange, head: string, failed: (status: number) => void) {
+    this.exchange = exchange;
+    this.head = head;
+    this.failed = failed;
+  }
+
+  send(request: UpstreamRequest): void {
+    this.request = request;
+    const { carrier, location } = this.exchange;
+    const { client_max_body_size: limit, client_body_timeout: timeout } = location.settings;
+    // What has come with the request's head is delivered before this returns.
+    carrier.readBody(this, limit, timeout);
+    if (this.head !== '') this.write('');
+  }
+
+  drain(): void {
+    if (!this.paused || this.request === undefined) return;
+    this.paused = false;
+    this.exchange.carrier.resumeBody();
+  }
+
+  stop(): void {
+    if (this.request === undefined) return;
+    this.request = undefined;
+    // Neither wanted nor waited for: the carrier drops it when the answer is complete.
+    this.exchange.carrier.pauseBody();
+  }
+
+  data(chunk: Buffer): void {
+    if (this.request === undefined) return;
+    const { length } = chunk;
+    if (this.exchange.chunked) {
+      if (length <= JOINED_LIMIT) this.write(`${chunkPrefix(length)}${latin1Text(chunk, 0, length)}\r\n`);
+      else {
+        this.write(chunkPrefix(length));
+        this.writeBuffer(chunk);
+        this.write('\r\n');
+      }
+    } else if (length <= JOINED_LIMIT) this.write(latin1Text(chunk, 0, length));
+    else this.writeBuffer(chunk);
+  }
+
+  end(): void {
+    const { request } = this;
+    if (request === undefined) return;
+    if (this.exchange.chunked) this.write(LAST_CHUNK);
+    else if (this.head !== '') this.write('');
+    this.request = undefined;
+    request.endRequest();
+  }
+
+  fail(status: number): void {
+    if (this.request === undefined) return;
+    this.request = undefined;
+    this.failed(status);
+  }
+
+  private write(text: string): void {
+    const { head } = this;
+    this.head = '';
+    this.pauseUnless(this.request!.write(head + text));
+  }
+
+  private writeBuffer(chunk: Buffer): void {
+    if (this.head !== '') this.write('');
+    this.pauseUnless(this.request!.write(chunk));
+  }
+
+  private pauseUnless(room: boolean): void {
+    if (room || this.paused) return;
+    this.paused = true;
+    this.exchange.carrier.pauseBody();
+  }
+}

@@ -1,0 +1,136 @@
+/** `proxy_ssl_*`: the files read, and TLS towards upstream servers prepared, once for all locations that say the same. */
+import { readFileSync } from 'node:fs';
+import type { Settings } from '../../config/directive.ts';
+import { ConfigError } from '../../config/statement.ts';
+import type { Link } from '../../core/link.ts';
+import { describeError } from '../../log/system-errors.ts';
+import { createUpstreamTls, type TlsProtocol, type UpstreamTls } from '../../upstream/tls.ts';
+import { type ProxyDirectives, SslProtocols } from './directives.ts';
+
+const PREPARED = Symbol('TLS settings of proxied locations');
+
+/** The protocols that are spoken, oldest first. */
+const PROTOCOLS: readonly TlsProtocol[] = ['TLSv1', 'TLSv1.1', 'TLSv1.2', 'TLSv1.3'];
+
+/**
+ * Prepares TLS for a location.
+ * @throws ConfigError in nginx's words for files that cannot be read or used, and for settings that lack another
+ */
+export function prepareTls(settings: Settings<ProxyDirectives>, link: Link): UpstreamTls {
+  const certificate = settings.proxy_ssl_certificate?.args[0] ?? '';
+  const key = settings.proxy_ssl_certificate_key?.args[0];
+  if (certificate !== '' && key === undefined) {
+    throw new ConfigError(`no "proxy_ssl_certificate_key" is defined for certificate "${certificate}"`);
+  }
+  const trusted = settings.proxy_ssl_trusted_certificate;
+  if (settings.proxy_ssl_verify && trusted === '') {
+    throw new ConfigError('no proxy_ssl_trusted_certificate for proxy_ssl_verify');
+  }
+  const commands = readConfCommands(settings);
+  const options = {
+    ciphers: commands.ciphers,
+    protocols: commands.protocols,
+    certificate: certificate === '' ? undefined : readPem(link, certificate, 'cannot load certificate'),
+    key: certificate === '' ? undefined : readPem(link, key!, 'cannot load certificate key'),
+    passwords: readPasswords(settings, link),
+    trusted: settings.proxy_ssl_verify
+      ? readPem(link, trusted, 'SSL_CTX_load_verify_locations()')
+      : undefined,
+    revoked:
+      settings.proxy_ssl_verify && settings.proxy_ssl_crl !== ''
+        ? readPem(link, settings.proxy_ssl_crl, 'X509_LOOKUP_load_file()')
+        : undefined,
+    verify: settings.proxy_ssl_verify,
+    verifyDepth: settings.proxy_ssl_verify_depth,
+    sendName: settings.proxy_ssl_server_name,
+    sessionReuse: settings.proxy_ssl_session_reuse,
+  };
+  const prepared = link.state(PREPARED, () => new Map<string, UpstreamTls>());
+  const identity = JSON.stringify(options);
+  let tls = prepared.get(identity);
+  if (tls === undefined) {
+    try {
+      tls = createUpstreamTls(options);
+    } catch (error) {
+      throw new ConfigError(describeTlsError(error, certificate, settings.proxy_ssl_ciphers), {
+        cause: error,
+      });
+    }
+    prepared.set(identity, tls);
+  }
+  return tls;
+}
+
+function describeTlsError(error: unknown, certificate: string, ciphers: string): string {
+  const text = error instanceof Error ? error.message : String(error);
+  const code = (error as { code?: string }).code ?? '';
+  if (code === 'ERR_SSL_NO_CIPHER_MATCH') {
+    return `SSL_CTX_set_cipher_list("${ciphers}") failed (SSL: ${text})`;
+  }
+  return certificate === ''
+    ? `TLS for upstream servers cannot be prepared (SSL: ${text})`
+    : `cannot load certificate "${certificate}" or its key (SSL: ${text})`;
+}
+
+function readPem(link: Link, name: string, what: string): Buffer {
+  const path = name.startsWith('/') ? name : link.runtime.configPrefix + name;
+  try {
+    return readFileSync(Buffer.from(path, 'latin1'));
+  } catch (error) {
+    throw new ConfigError(
+      `${what} "${path}": BIO_new_file() failed (${describeError(error as NodeJS.ErrnoException)})`,
+      { cause: error },
+    );
+  }
+}
+
+function readPasswords(settings: Settings<ProxyDirectives>, link: Link): readonly string[] {
+  const statement = settings.proxy_ssl_password_file;
+  if (statement === undefined) return [];
+  const name = statement.args[0]!;
+  const path = name.startsWith('/') ? name : link.runtime.configPrefix + name;
+  try {
+    const lines = readFileSync(Buffer.from(path, 'latin1'), 'latin1').split('\n');
+    return lines
+      .map((line) => (line.endsWith('\r') ? line.slice(0, -1) : line))
+      .filter((line) => line !== '');
+  } catch (error) {
+    throw new ConfigError(`open() "${path}" failed (${describeError(error as NodeJS.ErrnoException)})`, {
+      statement,
+      cause: error,
+    });
+  }
+}
+
+/** Protocols and ciphers as `proxy_ssl_protocols`, `proxy_ssl_ciphers` and `proxy_ssl_conf_command` have them. */
+function readConfCommands(settings: Settings<ProxyDirectives>): {
+  ciphers: string;
+  protocols: readonly TlsProtocol[];
+} {
+  let protocols = PROTOCOLS.filter((name) => (settings.proxy_ssl_protocols & SslProtocols[name]) !== 0);
+  let ciphers = settings.proxy_ssl_ciphers;
+  let suites = '';
+  for (const { key, value } of settings.proxy_ssl_conf_command) {
+    const place = PROTOCOLS.indexOf(value as TlsProtocol);
+    switch (key.toLowerCase()) {
+      case 'cipherstring':
+        ciphers = value;
+        continue;
+      case 'ciphersuites':
+        suites = value;
+        continue;
+      case 'minprotocol':
+        if (place < 0) break;
+        protocols = protocols.filter((name) => PROTOCOLS.indexOf(name) >= place);
+        continue;
+      case 'maxprotocol':
+        if (place < 0) break;
+        protocols = protocols.filter((name) => PROTOCOLS.indexOf(name) <= place);
+        continue;
+      default:
+        break;
+    }
+    throw new ConfigError(`SSL_CONF_cmd("${key}", "${value}") failed: not supported`);
+  }
+  return { ciphers: suites === '' ? ciphers : `${suites}:${ciphers}`, protocols };
+}
