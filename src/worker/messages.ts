@@ -1,0 +1,104 @@
+/**
+ * What the master and a worker tell each other over the worker's MessagePort, msgpackr-encoded, and what a worker is
+ * started with.
+ *
+ * The life of a configuration in a worker, told by the master step by step so that all workers take each step
+ * together:
+ *
+ *     configure -> linked     linked beside the one in use
+ *     listen    -> listening  sockets that it adds are open; clients may connect and wait
+ *     commit                  in use; listeners that it lacks are closed
+ *               -> released   the one before it has ended its last request, and holds nothing any more
+ *     abandon                 instead of commit, where another worker or the master could not follow
+ */
+import type { MessagePort } from 'node:worker_threads';
+import { pack, unpack } from 'msgpackr';
+import type { Statement } from '../config/statement.ts';
+import type { LevelName } from '../log/levels.ts';
+
+/** What Piscina hands to `serve`. */
+export interface ServeTask {
+  /** The worker's number, from 0. */
+  readonly worker: number;
+  /** This worker's end of the control channel. */
+  readonly port: MessagePort;
+  /** Memory of the peer table and of the connection counters. */
+  readonly peers: SharedArrayBuffer;
+  readonly counters: SharedArrayBuffer;
+  /** `-p` and the directory of the configuration file, with a slash at their ends. */
+  readonly prefix: string;
+  readonly configPrefix: string;
+  /** Full name of `-e`; '' for stderr. */
+  readonly errorLog: string;
+  /** User id that log files are to belong to; undefined: left as they are. */
+  readonly owner: number | undefined;
+}
+
+/** One configuration, with what the master found out about it. */
+export interface ConfigureMessage {
+  readonly kind: 'configure';
+  /** Counts up with every configuration the master has tried. */
+  readonly generation: number;
+  readonly statements: readonly Statement[];
+  /** Keys and their slots in the peer table. */
+  readonly slots: readonly (readonly [key: string, slot: number])[];
+  /** Host names and their addresses. */
+  readonly addresses: readonly (readonly [host: string, addresses: readonly string[]])[];
+}
+
+/** Opens the sockets of these addresses (ListenAddress.text); those that are open already stay. */
+export interface ListenMessage {
+  readonly kind: 'listen';
+  readonly generation: number;
+  readonly addresses: readonly string[];
+}
+
+/** What the master says. */
+export type MasterMessage =
+  | ConfigureMessage
+  | ListenMessage
+  | { readonly kind: 'commit' | 'abandon'; readonly generation: number }
+  /** Serve what has been accepted: the process is who it is to be. */
+  | { readonly kind: 'begin' }
+  | { readonly kind: 'reopen' }
+  /** Ends when all requests have ended, or after `timeout` milliseconds where that is not 0. */
+  | { readonly kind: 'quit'; readonly timeout: number }
+  /** Ends at once. */
+  | { readonly kind: 'stop' };
+
+/** A socket that could not be opened. */
+export interface ListenFailure {
+  /** ListenAddress.text */
+  readonly address: string;
+  /** The system call: `bind()` or `listen()`. */
+  readonly call: string;
+  /** `98: Address already in use` */
+  readonly reason: string;
+}
+
+/** What a worker says. */
+export type WorkerMessage =
+  | { readonly kind: 'started'; readonly thread: number; readonly systemThread: number }
+  | { readonly kind: 'linked'; readonly generation: number }
+  /** It could not be linked here, although the master could: a file has changed, say. */
+  | {
+      readonly kind: 'unlinkable';
+      readonly generation: number;
+      readonly level: LevelName;
+      readonly message: string;
+    }
+  | { readonly kind: 'listening'; readonly generation: number; readonly failures: readonly ListenFailure[] }
+  | { readonly kind: 'released'; readonly generation: number };
+
+/** Sends a message. */
+export function send(port: MessagePort, message: MasterMessage | WorkerMessage): void {
+  port.postMessage(pack(message));
+}
+
+/** Calls `receive` for each message that arrives; the port is open, and keeps the thread alive, until it is closed. */
+export function receive<Message extends MasterMessage | WorkerMessage>(
+  port: MessagePort,
+  receive: (message: Message) => void,
+): void {
+  port.on('message', (bytes: Uint8Array) => receive(unpack(bytes) as Message));
+}

@@ -1,0 +1,81 @@
+import assert from 'node:assert/strict';
+import { existsSync } from 'node:fs';
+import { test } from 'node:test';
+import { get, openClient } from '../support/client.ts';
+import { crashable, createSandbox, startPortico } from '../support/portico.ts';
+import { freePort } from '../support/ports.ts';
+import { until } from '../support/wait.ts';
+
+/** Long enough for a worker not to count as one that dies at once. */
+const GROWN_UP = 1100;
+
+test('a worker that throws is replaced, and another does not notice', async () => {
+  using sandbox = createSandbox();
+  const port = await freePort();
+  const http = `server { listen 127.0.0.1:${port}; location / { return 200 hello; } }`;
+  await using portico = await startPortico({
+    sandbox,
+    http,
+    workers: 2,
+    environment: crashable(sandbox.path('crash')),
+  });
+  // Until both workers have some.
+  const clients = await Promise.all(Array.from({ length: 20 }, () => openClient(port)));
+  for (const client of clients) assert.equal((await client.get('/')).body, 'hello');
+  await new Promise((resolve) => setTimeout(resolve, GROWN_UP));
+
+  const from = portico.errorLog().length;
+  sandbox.write('crash', '');
+  await portico.logged(
+    /\[alert\] .*worker \d \(thread \d+\) died: Error: the test has made this worker crash/,
+    from,
+  );
+  await portico.logged(/\[notice\] .*start worker \d /, from);
+  assert.doesNotMatch(portico.errorLog().slice(from), /its replacement starts in/);
+  for (let count = 0; count < 20; count++) assert.equal((await get(port)).body, 'hello');
+
+  const alive = clients.filter((client) => !client.closed);
+  assert.ok(alive.length > 0 && alive.length < 20, `${alive.length} of 20 connections are left`);
+  for (const client of alive) assert.equal((await client.get('/')).body, 'hello');
+  for (const client of clients) client.close();
+
+  // A reload reaches the new one too.
+  portico.configure({ http: http.replace('hello', 'new') });
+  assert.equal(await portico.reload(), 'done');
+  for (let count = 0; count < 20; count++) assert.equal((await get(port)).body, 'new');
+  assert.equal((await portico.stop('SIGQUIT')).code, 0);
+});
+
+test('the only worker is replaced, with its Unix socket', async () => {
+  using sandbox = createSandbox();
+  const port = await freePort();
+  const path = sandbox.path('logs/socket');
+  await using portico = await startPortico({
+    sandbox,
+    http: `server { listen 127.0.0.1:${port}; listen unix:${path}; location / { return 200 hello; } }`,
+    environment: crashable(sandbox.path('crash')),
+  });
+  await new Promise((resolve) => setTimeout(resolve, GROWN_UP));
+  const from = portico.errorLog().length;
+  sandbox.write('crash', '');
+  await portico.logged(/start worker 0 /, from);
+  assert.equal((await get(port)).body, 'hello');
+  await until('the Unix socket', () => existsSync(path));
+  assert.equal((await get({ path })).body, 'hello');
+});
+
+test('a worker that keeps dying is replaced later and later', async () => {
+  using sandbox = createSandbox();
+  const port = await freePort();
+  await using portico = await startPortico({
+    sandbox,
+    http: `server { listen 127.0.0.1:${port}; location / { return 200 hello; } }`,
+    environment: crashable(sandbox.path('crash')),
+  });
+  for (const delay of [100, 200, 400]) {
+    sandbox.write('crash', '');
+    await portico.logged(new RegExp(`its replacement starts in ${delay} ms`));
+  }
+  assert.equal((await until('an answer', () => get(port).catch(() => undefined))).body, 'hello');
+  assert.equal((await portico.stop()).code, 0);
+});
