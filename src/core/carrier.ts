@@ -82,13 +82,17 @@ export interface Carrier extends BodySink {
   setTrailers(lines: string): void;
   /**
    * Begins to deliver the request's body. Called once at most; where it never is, the carrier discards the body.
-   * Sends 100 Continue first where the client waits for it.
    * @param limit greatest number of bytes accepted of a chunked body, 0 for no limit
    * @param timeout milliseconds between two reads (`client_body_timeout`)
    */
   readBody(receiver: BodyReceiver, limit: number, timeout: number): void;
   pauseBody(): void;
   resumeBody(): void;
+  /**
+   * Begins to drop the request's body, instead of `readBody`.
+   * @returns false where the framing of what has come so far is broken
+   */
+  discardBody(): boolean;
   /** Closes the connection without a further byte: status 444, or an answer that broke off after its head. */
   abort(): void;
   /** After a 101 head: hands over the raw connection. The first bytes already received come through `data`. */

@@ -87,6 +87,8 @@ export class Exchange {
   errorPage = false;
   /** Under `satisfy any`: the status of the handler that refused, until another one is content. */
   accessStatus = 0;
+  /** 100 Continue has been sent. */
+  continueSent = false;
   /** Bytes a second towards the client (`limit_rate`, `$limit_rate`); 0 for no limit. */
   limitRate = 0;
   readonly response = new ResponseHead();
@@ -106,6 +108,8 @@ export class Exchange {
   /** May the connection be used again, as far as request and configuration say; the carrier has the last word. */
   keepAlive = true;
 
+  /** A body filter that holds something back hears of room first, and calls `onDrain` itself when it holds nothing. */
+  onHeldDrain: (() => void) | undefined = undefined;
   /** The client's side takes more after `output.write` had returned false. */
   onDrain: (() => void) | undefined = undefined;
   /**

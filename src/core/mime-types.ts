@@ -36,6 +36,8 @@ export function extensionOf(uri: string): string {
 
 /** The media type of what the exchange's URI names. */
 export function contentTypeOf(exchange: Exchange): string {
+  // An upstream's answer with X-Accel-Redirect may have said it already.
+  if (exchange.response.contentType !== '') return exchange.response.contentType;
   const extension = extensionOf(exchange.uri);
   const { location } = exchange;
   if (extension !== '') {

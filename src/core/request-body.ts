@@ -1,9 +1,12 @@
 /** Reading the client's request body whole: in memory as far as `client_body_buffer_size` goes, else in a file. */
 import { describeError } from '../log/system-errors.ts';
+import { hasToken } from '../http/tokens.ts';
+import { KnownHeader } from '../http/header-names.ts';
 import type { BodyReceiver } from './carrier.ts';
 import type { Exchange } from './exchange.ts';
 import { finalize } from './finalize.ts';
 import { log } from './log.ts';
+import { OK, type PhaseResult } from './phases.ts';
 import { TempFile } from './temp-file.ts';
 
 /** A request body that has been read whole. */
@@ -23,6 +26,28 @@ export function hasRequestBody(exchange: Exchange): boolean {
 }
 
 /**
+ * Tells a client that waits for it (`Expect: 100-continue`, RFC 9110 10.1.1) to send the body. Whoever begins to read or
+ * to drop the body calls it first; an answer that refuses the request does not.
+ */
+export function sendContinue(exchange: Exchange): void {
+  if (exchange.continueSent || exchange.head.version < 11) return;
+  const expect = exchange.headers.knownValue(KnownHeader.expect);
+  if (expect === undefined || !hasToken(expect, '100-continue')) return;
+  exchange.continueSent = true;
+  exchange.carrier.sendInterim('100 Continue', '');
+}
+
+/**
+ * Drops the request's body, for a handler that has no use for it.
+ * @returns OK, or 400 where what has come of it is not a body
+ */
+export function discardRequestBody(exchange: Exchange): PhaseResult {
+  if (exchange.body !== undefined) return OK;
+  sendContinue(exchange);
+  return hasRequestBody(exchange) && !exchange.carrier.discardBody() ? 400 : OK;
+}
+
+/**
  * Reads the body whole into `exchange.body`, then calls `done`, at once where there is none or it is there already.
  * Where reading fails the exchange is finished with the status that says why (408, 413, 400, 500), and `done` is never called.
  */
@@ -31,6 +56,7 @@ export function readRequestBody(exchange: Exchange, done: () => void): void {
     done();
     return;
   }
+  sendContinue(exchange);
   const body: RequestBody = { size: 0, chunks: [], file: undefined, complete: false };
   exchange.body = body;
   const { settings, tempPath } = exchange.location;

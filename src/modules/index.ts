@@ -10,6 +10,7 @@ import type { Module } from '../core/module.ts';
 import { accessModule } from './access.ts';
 import { headers } from './headers.ts';
 import { indexFiles } from './index-files.ts';
+import { limitRate } from './limit-rate.ts';
 import { mapModule } from './map.ts';
 import { proxy } from './proxy/index.ts';
 import { realIpModule } from './real-ip.ts';
@@ -25,6 +26,8 @@ export const modules: readonly Module[] = [
   accessLog,
   mapModule,
   rewrite,
+  // The first of the filters is the innermost.
+  limitRate,
   realIpModule,
   accessModule,
   headers,

@@ -11,7 +11,8 @@ import type { Exchange } from '../core/exchange.ts';
 import type { Link } from '../core/link.ts';
 import { contentTypeOf } from '../core/mime-types.ts';
 import { defineModule } from '../core/module.ts';
-import { DECLINED, DONE, type PhaseHandler, type PhaseResult } from '../core/phases.ts';
+import { DECLINED, DONE, OK, type PhaseHandler, type PhaseResult } from '../core/phases.ts';
+import { discardRequestBody } from '../core/request-body.ts';
 import { sendWhole } from '../core/send.ts';
 import type { Location } from '../core/site.ts';
 import { constantTemplate, type Template } from '../core/template.ts';
@@ -81,6 +82,8 @@ function compileReturn(statement: Statement, link: Link): Step {
   if (code === 301 || code === 302 || code === 303 || code === 307 || code === 308) return redirect(code, text);
   // A status of 0 leaves the answer to whoever comes last, which is nobody.
   return (exchange) => {
+    const refused = discardRequestBody(exchange);
+    if (refused !== OK) return refused;
     sendWhole(exchange, code, contentTypeOf(exchange), text.constant ?? text.evaluate(exchange));
     return DONE;
   };
@@ -88,6 +91,8 @@ function compileReturn(statement: Statement, link: Link): Step {
 
 function redirect(status: number, target: Template): Step {
   return (exchange) => {
+    const refused = discardRequestBody(exchange);
+    if (refused !== OK) return refused;
     exchange.response.location = target.constant ?? target.evaluate(exchange);
     return status;
   };

@@ -6,7 +6,8 @@ import { abortExchange } from '../core/finalize.ts';
 import { log } from '../core/log.ts';
 import { contentTypeOf } from '../core/mime-types.ts';
 import { defineModule } from '../core/module.ts';
-import { DECLINED, DONE, type PhaseResult } from '../core/phases.ts';
+import { DECLINED, DONE, OK, type PhaseResult } from '../core/phases.ts';
+import { discardRequestBody } from '../core/request-body.ts';
 import { endExchange, sendHead } from '../core/send.ts';
 import { escapeUri } from '../http/uri-escape.ts';
 import { describeError, isSystemError } from '../log/system-errors.ts';
@@ -61,6 +62,11 @@ function serveFile(exchange: Exchange): PhaseResult {
   if (method === 'POST') {
     closeFile(descriptor);
     return 405;
+  }
+  const refused = discardRequestBody(exchange);
+  if (refused !== OK) {
+    closeFile(descriptor);
+    return refused;
   }
   sendFile(exchange, descriptor, stats);
   return DONE;

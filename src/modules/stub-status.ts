@@ -2,7 +2,8 @@
 import { custom } from '../config/setters.ts';
 import { defineModule } from '../core/module.ts';
 import { sendWhole } from '../core/send.ts';
-import { DONE } from '../core/phases.ts';
+import { DONE, OK } from '../core/phases.ts';
+import { discardRequestBody } from '../core/request-body.ts';
 import type { Exchange } from '../core/exchange.ts';
 import type { ConnectionTotals } from '../shared/counters.ts';
 
@@ -30,6 +31,8 @@ export const stubStatus = defineModule({
     return {
       handler(exchange) {
         if (exchange.method !== 'GET' && exchange.method !== 'HEAD') return 405;
+        const refused = discardRequestBody(exchange);
+        if (refused !== OK) return refused;
         const { active, accepted, handled, requests, reading, writing, waiting } = totals(exchange);
         sendWhole(
           exchange,

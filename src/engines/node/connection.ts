@@ -379,7 +379,7 @@ export class ClientConnection implements Carrier, DownstreamConnection, Reusable
   }
 
   /** Closes once what has been written is on its way. */
-  private close(): void {
+  close(): void {
     if (this.socket.writableLength === 0) this.socket.destroy();
     else this.socket.destroySoon();
   }
@@ -388,7 +388,8 @@ export class ClientConnection implements Carrier, DownstreamConnection, Reusable
 
   private onBodyBytes(chunk: Buffer): void {
     const rest = this.body!.take(chunk);
-    if (rest !== undefined) this.bodyComplete(rest);
+    if (rest === null) this.socket.destroy();
+    else if (rest !== undefined) this.bodyComplete(rest);
   }
 
   /** RequestBodyReader: the body is complete, and `rest` follows it. */
@@ -407,6 +408,10 @@ export class ClientConnection implements Carrier, DownstreamConnection, Reusable
     const { body } = this;
     if (body === undefined) receiver.end();
     else body.start(receiver, limit, timeout);
+  }
+
+  discardBody(): boolean {
+    return this.body === undefined || this.body.discard();
   }
 
   pauseBody(): void {
@@ -612,7 +617,8 @@ export class ClientConnection implements Carrier, DownstreamConnection, Reusable
       if (this.exchange !== undefined) this.finishAnswer();
     } else if (this.awaitingDrain) {
       this.awaitingDrain = false;
-      this.exchange?.onDrain?.();
+      const { exchange } = this;
+      if (exchange !== undefined) (exchange.onHeldDrain ?? exchange.onDrain)?.();
     }
   }
 
@@ -632,13 +638,19 @@ export class ClientConnection implements Carrier, DownstreamConnection, Reusable
       const body = this.body!;
       this.lingerUntil = Date.now() + settings.lingering_time;
       if (exchange.keepAlive || settings.lingering_close !== 'off') {
+        if (!exchange.keepAlive) {
+          this.linger();
+          return;
+        }
+        if (!body.discard()) {
+          this.socket.destroy();
+          return;
+        }
+        // What had come may have been all of it: then this has been called again from there.
+        if ((this.state as number) !== BODY) return;
         this.state = DISCARD;
-        body.discard();
         this.timer.start(Math.min(settings.lingering_timeout, settings.lingering_time));
-        const held = body.takeHeld();
         this.socket.resume();
-        if (!exchange.keepAlive) this.linger();
-        else if (held !== undefined) this.discard(held);
         return;
       }
     }
@@ -652,13 +664,18 @@ export class ClientConnection implements Carrier, DownstreamConnection, Reusable
       this.linger();
     else {
       this.letGo();
-      this.close();
+      // The access log is written at the end of the turn: a client that sees the end finds its line there, as with nginx.
+      setImmediate(closeConnection, this);
     }
   }
 
   /** Drops the rest of a body; after it comes the next request. */
   private discard(chunk: Buffer): void {
     const rest = this.body!.drop(chunk);
+    if (rest === null) {
+      this.socket.destroy();
+      return;
+    }
     if (rest === undefined) {
       const left = this.lingerUntil - Date.now();
       if (left <= 0) this.socket.destroy();
@@ -785,6 +802,10 @@ export class ClientConnection implements Carrier, DownstreamConnection, Reusable
     this.listener.runtime.counters.move(this.gauge, gauge);
     this.gauge = gauge;
   }
+}
+
+function closeConnection(connection: ClientConnection): void {
+  connection.close();
 }
 
 function onTimer(connection: ClientConnection): void {

@@ -3,9 +3,7 @@ import type { BodyReceiver } from '../../core/carrier.ts';
 import type { Exchange } from '../../core/exchange.ts';
 import { log } from '../../core/log.ts';
 import { CHUNKED_DATA, CHUNKED_DONE, CHUNKED_NEED_MORE, ChunkedDecoder } from '../../http/chunked.ts';
-import { KnownHeader } from '../../http/header-names.ts';
 import type { RequestFraming } from '../../http/request-check.ts';
-import { hasToken } from '../../http/tokens.ts';
 import type { ClientConnection } from './connection.ts';
 
 const NOTHING: Buffer = Buffer.alloc(0);
@@ -26,6 +24,7 @@ export class RequestBodyReader {
   private paused = false;
   private delivering = false;
   private stopped = false;
+  private dropping = false;
 
   constructor(connection: ClientConnection, exchange: Exchange, framing: RequestFraming) {
     this.connection = connection;
@@ -46,7 +45,6 @@ export class RequestBodyReader {
     this.timeout = timeout;
     const { held, connection } = this;
     this.held = undefined;
-    if (held === undefined && this.wantsContinue()) connection.sendInterim('100 Continue', '');
     connection.armBodyTimer(timeout);
     if (held !== undefined) this.handOn(held);
     if (!this.paused && !this.stopped) connection.socket.resume();
@@ -54,9 +52,11 @@ export class RequestBodyReader {
 
   /**
    * Takes a chunk off the socket.
-   * @returns what follows the body where it is complete (maybe nothing, but defined); else undefined
+   * @returns what follows the body where it is complete (maybe nothing, but defined); undefined where more is to come;
+   *   null where it is dropped and turns out to be no body
    */
-  take(chunk: Buffer): Buffer | undefined {
+  take(chunk: Buffer): Buffer | undefined | null {
+    if (this.dropping) return this.drop(chunk);
     if (this.receiver === undefined || this.paused) {
       this.held = this.held === undefined ? chunk : Buffer.concat([this.held, chunk]);
       this.connection.socket.pause();
@@ -101,21 +101,25 @@ export class RequestBodyReader {
     this.held = undefined;
   }
 
-  /** From now on the body is dropped. */
-  discard(): void {
+  /**
+   * From now on the body is dropped, what has come of it too.
+   * @returns false where that is not a body
+   */
+  discard(): boolean {
     this.receiver = undefined;
     this.paused = false;
-  }
-
-  /** What came and was not delivered. */
-  takeHeld(): Buffer | undefined {
+    this.dropping = true;
     const { held } = this;
     this.held = undefined;
-    return held;
+    if (held === undefined) return true;
+    const rest = this.drop(held);
+    if (rest === null) return false;
+    if (rest !== undefined) this.connection.bodyComplete(rest);
+    return true;
   }
 
-  /** Drops a piece of the body. @returns what follows the body where it is complete */
-  drop(chunk: Buffer): Buffer | undefined {
+  /** Drops a piece of the body. @returns what follows the body where it is complete; null where it is none */
+  drop(chunk: Buffer): Buffer | undefined | null {
     if (this.decoder === undefined) {
       if (chunk.length < this.remaining) {
         this.remaining -= chunk.length;
@@ -130,8 +134,7 @@ export class RequestBodyReader {
       if (outcome === CHUNKED_DATA) continue;
       if (outcome === CHUNKED_NEED_MORE) return undefined;
       if (outcome === CHUNKED_DONE) return chunk.subarray(position);
-      this.connection.socket.destroy();
-      return undefined;
+      return null;
     }
   }
 
@@ -214,12 +217,5 @@ export class RequestBodyReader {
     this.connection.armBodyTimer(0);
     this.receiver = undefined;
     receiver?.fail(status);
-  }
-
-  private wantsContinue(): boolean {
-    const { head, headers } = this.exchange;
-    if (head.version < 11) return false;
-    const expect = headers.knownValue(KnownHeader.expect);
-    return expect !== undefined && hasToken(expect, '100-continue');
   }
 }

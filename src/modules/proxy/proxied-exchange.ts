@@ -19,7 +19,7 @@ import type { Exchange, UpstreamAttempt } from '../../core/exchange.ts';
 import { abortExchange, finalize, internalRedirectTo } from '../../core/finalize.ts';
 import { log } from '../../core/log.ts';
 import { DONE, type PhaseResult } from '../../core/phases.ts';
-import { hasRequestBody, readRequestBody } from '../../core/request-body.ts';
+import { hasRequestBody, readRequestBody, sendContinue } from '../../core/request-body.ts';
 import { endExchange, sendHead } from '../../core/send.ts';
 import { nowMilliseconds } from '../../event/clock.ts';
 import type { Timer } from '../../event/timers.ts';
@@ -103,14 +103,29 @@ export class ProxiedExchange implements UpstreamReceiver, SpoolOwner {
         exchange.body === undefined &&
         (!exchange.chunked || location.request.isVersion11)
       ) {
-        this.streaming = true;
-        // Whoever answers instead, after an error, finds that there is nothing left to read.
-        exchange.body = { size: 0, chunks: [], file: undefined, complete: true };
-        this.ask();
+        this.stream();
       } else readRequestBody(exchange, () => this.ask());
-    } else if (exchange.location.settings.client_body_in_file_only === 'off') this.ask();
-    else readRequestBody(exchange, () => this.ask());
+    } else if (exchange.location.settings.client_body_in_file_only === 'off') {
+      sendContinue(exchange);
+      this.ask();
+    } else readRequestBody(exchange, () => this.ask());
     return DONE;
+  }
+
+  /** Passes the body on as it comes, unless all of it is here already. */
+  private stream(): void {
+    const { exchange } = this;
+    const stream = new StreamQuestion(exchange, (status) => this.bodyFailed(status));
+    const whole = stream.begin();
+    if (stream.over) return;
+    if (whole !== undefined) exchange.body = whole;
+    else {
+      this.streaming = true;
+      this.sender = stream;
+      // Whoever answers instead, after an error, finds that there is nothing left to read.
+      exchange.body = { size: 0, chunks: [], file: undefined, complete: true };
+    }
+    this.ask();
   }
 
   /** Writes the question, and finds somebody to ask. */
@@ -161,7 +176,7 @@ export class ProxiedExchange implements UpstreamReceiver, SpoolOwner {
     if (this.streaming) {
       const length = exchange.chunked ? -1 : exchange.contentLength;
       this.question = writeHead(request, exchange, method, this.uri, hostHeader, length, exchange.chunked);
-      this.sender = new StreamQuestion(exchange, this.question, (status) => this.bodyFailed(status));
+      (this.sender as StreamQuestion).head = this.question;
       return;
     }
     const length = body !== undefined && hasRequestBody(exchange) ? body.size : exchange.contentLength;

@@ -5,8 +5,9 @@
 import type { BodyReceiver } from '../../core/carrier.ts';
 import type { Exchange } from '../../core/exchange.ts';
 import { log } from '../../core/log.ts';
+import { type RequestBody, sendContinue } from '../../core/request-body.ts';
 import type { TempFile } from '../../core/temp-file.ts';
-import { chunkPrefix, LAST_CHUNK } from '../../http/chunked.ts';
+import { CHUNK_END, chunkPrefix, LAST_CHUNK } from '../../http/chunked.ts';
 import { latin1Text } from '../../http/latin1.ts';
 import { describeError } from '../../log/system-errors.ts';
 import type { UpstreamRequest } from '../../upstream/client.ts';
@@ -137,87 +138,127 @@ export class FileQuestion implements QuestionSender {
   }
 }
 
-/** Passes the client's body on as it comes; it can be sent only once. */
+/**
+ * Passes the client's body on as it comes; once some of it has been sent, it cannot be sent again. What comes in one
+ * read leaves in one write.
+ */
 export class StreamQuestion implements QuestionSender, BodyReceiver {
   private readonly exchange: Exchange;
   private readonly failed: (status: number) => void;
-  /** Until it is on its way, together with what there is of the body. */
-  private head: string;
   private request: UpstreamRequest | undefined = undefined;
+  /** What has come and has not been sent. */
+  private chunks: Buffer[] = [];
+  private size = 0;
+  /** The whole body has come. */
+  private complete = false;
   private paused = false;
+  private stopped = false;
+  private flushing = false;
+  /** Text that goes in front of what is sent next: the head. */
+  head = '';
 
   /** @param failed called where the body will not be complete, with the status to answer with */
-  constructor(exchange: Exchange, head: string, failed: (status: number) => void) {
+  constructor(exchange: Exchange, failed: (status: number) => void) {
     this.exchange = exchange;
-    this.head = head;
     this.failed = failed;
+  }
+
+  /**
+   * Begins to read. What has come with the request's head is delivered before this returns; then reading waits for
+   * `send`.
+   * @returns the body where that was all of it
+   */
+  begin(): RequestBody | undefined {
+    const { carrier, location } = this.exchange;
+    sendContinue(this.exchange);
+    carrier.readBody(this, location.settings.client_max_body_size, location.settings.client_body_timeout);
+    if (this.stopped) return undefined;
+    if (this.complete) return { size: this.size, chunks: this.chunks, file: undefined, complete: true };
+    this.paused = true;
+    carrier.pauseBody();
+    return undefined;
+  }
+
+  /** The body broke off before there was anybody to send it to. */
+  get over(): boolean {
+    return this.stopped;
   }
 
   send(request: UpstreamRequest): void {
     this.request = request;
-    const { carrier, location } = this.exchange;
-    const { client_max_body_size: limit, client_body_timeout: timeout } = location.settings;
-    // What has come with the request's head is delivered before this returns.
-    carrier.readBody(this, limit, timeout);
-    if (this.head !== '') this.write('');
+    this.flush();
+    this.drain();
   }
 
   drain(): void {
-    if (!this.paused || this.request === undefined) return;
+    if (!this.paused || this.stopped) return;
     this.paused = false;
     this.exchange.carrier.resumeBody();
   }
 
   stop(): void {
-    if (this.request === undefined) return;
-    this.request = undefined;
+    if (this.stopped) return;
+    this.stopped = true;
+    this.chunks = [];
     // Neither wanted nor waited for: the carrier drops it when the answer is complete.
-    this.exchange.carrier.pauseBody();
+    if (!this.complete) this.exchange.carrier.pauseBody();
   }
 
   data(chunk: Buffer): void {
-    if (this.request === undefined) return;
-    const { length } = chunk;
-    if (this.exchange.chunked) {
-      if (length <= JOINED_LIMIT) this.write(`${chunkPrefix(length)}${latin1Text(chunk, 0, length)}\r\n`);
-      else {
-        this.write(chunkPrefix(length));
-        this.writeBuffer(chunk);
-        this.write('\r\n');
-      }
-    } else if (length <= JOINED_LIMIT) this.write(latin1Text(chunk, 0, length));
-    else this.writeBuffer(chunk);
+    if (this.stopped) return;
+    this.chunks.push(chunk);
+    this.size += chunk.length;
+    this.flushSoon();
   }
 
   end(): void {
-    const { request } = this;
-    if (request === undefined) return;
-    if (this.exchange.chunked) this.write(LAST_CHUNK);
-    else if (this.head !== '') this.write('');
-    this.request = undefined;
-    request.endRequest();
+    this.complete = true;
+    this.flushSoon();
   }
 
   fail(status: number): void {
-    if (this.request === undefined) return;
-    this.request = undefined;
+    if (this.stopped) return;
+    this.stopped = true;
     this.failed(status);
   }
 
-  private write(text: string): void {
-    const { head } = this;
+  private flushSoon(): void {
+    if (this.flushing || this.request === undefined) return;
+    this.flushing = true;
+    queueMicrotask(() => {
+      this.flushing = false;
+      this.flush();
+    });
+  }
+
+  private flush(): void {
+    const { request, chunks, size, complete } = this;
+    if (request === undefined || this.stopped) return;
+    this.chunks = [];
+    this.size = 0;
+    const { chunked } = this.exchange;
+    let before = this.head;
     this.head = '';
-    this.pauseUnless(this.request!.write(head + text));
-  }
-
-  private writeBuffer(chunk: Buffer): void {
-    if (this.head !== '') this.write('');
-    this.pauseUnless(this.request!.write(chunk));
-  }
-
-  private pauseUnless(room: boolean): void {
-    if (room || this.paused) return;
-    this.paused = true;
-    this.exchange.carrier.pauseBody();
+    let after = '';
+    if (chunked && size > 0) {
+      before += chunkPrefix(size);
+      after = CHUNK_END;
+    }
+    if (chunked && complete) after += LAST_CHUNK;
+    let room = true;
+    if (size <= JOINED_LIMIT) {
+      for (let index = 0; index < chunks.length; index++)
+        before += latin1Text(chunks[index]!, 0, chunks[index]!.length);
+      room = request.write(before + after);
+    } else {
+      if (before !== '') request.write(before);
+      for (let index = 0; index < chunks.length; index++) room = request.write(chunks[index]!);
+      if (after !== '') room = request.write(after);
+    }
+    if (complete) request.endRequest();
+    else if (!room && !this.paused) {
+      this.paused = true;
+      this.exchange.carrier.pauseBody();
+    }
   }
 }
