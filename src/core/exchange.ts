@@ -89,8 +89,8 @@ export class Exchange {
   accessStatus = 0;
   /** 100 Continue has been sent. */
   continueSent = false;
-  /** Bytes a second towards the client (`limit_rate`, `$limit_rate`); 0 for no limit. */
-  limitRate = 0;
+  /** Bytes a second towards the client as `$limit_rate` or an upstream said; 0 for no limit, -1: `limit_rate` says. */
+  limitRate = -1;
   readonly response = new ResponseHead();
   /** Where the body goes: the carrier, or the outermost body filter. */
   output: BodySink;

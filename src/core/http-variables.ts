@@ -292,7 +292,7 @@ export const httpVariables: VariableDefinitions = {
   bytes_sent: { get: ({ carrier }) => String(carrier.bytesSent), cached: true },
   body_bytes_sent: { get: (exchange) => String(bodyBytesSent(exchange)), cached: true },
   request_completion: { get: ({ complete }) => (complete ? 'OK' : ''), cached: true },
-  limit_rate: { get: ({ limitRate }) => String(limitRate), set: setLimitRate, changeable: true },
+  limit_rate: { get: ({ limitRate }) => String(Math.max(0, limitRate)), set: setLimitRate, changeable: true },
   sent_http_content_type: { get: sentContentType, cached: true },
   sent_http_content_length: {
     get: ({ response }) => (response.contentLength < 0 ? undefined : String(response.contentLength)),

@@ -103,7 +103,7 @@ export const limitRate = defineModule({
     const after = compileSize(settings.limit_rate_after, link);
     return {
       headerFilter(exchange) {
-        const rate = exchange.limitRate > 0 ? exchange.limitRate : configured(exchange);
+        const rate = exchange.limitRate >= 0 ? exchange.limitRate : configured(exchange);
         if (rate <= 0 || exchange.method === 'HEAD') return;
         exchange.output = new RateLimitedOutput(exchange, rate, after(exchange));
       },

@@ -372,6 +372,8 @@ export class ProxiedExchange implements UpstreamReceiver, SpoolOwner {
     }
     this.sender?.stop();
     const { response: template, settings } = location;
+    const limitRate = limitRateOf(template, headers);
+    if (limitRate !== undefined) exchange.limitRate = limitRate;
     const redirectTarget = redirectTargetOf(template, headers);
     if (redirectTarget !== undefined) {
       this.redirectTarget = redirectTarget;
@@ -380,8 +382,6 @@ export class ProxiedExchange implements UpstreamReceiver, SpoolOwner {
       return;
     }
     takeHead(template, exchange, head, contentLengthOf(headers));
-    const limitRate = limitRateOf(template, headers);
-    if (limitRate !== undefined) exchange.limitRate = limitRate;
     this.buffering = wantsBuffering(template, headers, settings.proxy_buffering);
     if (!this.buffering) exchange.limitRate = 0;
     this.answering = true;
