@@ -63,10 +63,15 @@ export function builtInPage(
     `<html>\r\n<head><title>${title}</title></head>\r\n<body>\r\n<center><h1>${heading}</h1></center>\r\n` +
     (text === undefined ? '' : `<center>${text}</center>\r\n`) +
     `<hr><center>${FOOTERS[tokens]}</center>\r\n</body>\r\n</html>\r\n`;
-  return padding && status >= 400 && exchange.head.version >= 10 && wantsPadding(exchange) ? body + PADDING : body;
+  return padding && status >= 400 && exchange.head.version >= 10 && wantsPadding(exchange)
+    ? body + PADDING
+    : body;
 }
 
 function wantsPadding(exchange: Exchange): boolean {
   const agent = exchange.headers.get('user-agent');
-  return agent !== undefined && ((agent.includes('MSIE ') && !agent.includes('Opera')) || agent.includes('Chrome/'));
+  return (
+    agent !== undefined &&
+    ((agent.includes('MSIE ') && !agent.includes('Opera')) || agent.includes('Chrome/'))
+  );
 }

@@ -48,7 +48,10 @@ export function compileErrorPages(
         throw new ConfigError(`value "${text}" must be between 300 and 599`, { statement });
       }
       if (!pages.has(code)) {
-        const kept = responseStatus < 0 && (code === 494 || code === 495 || code === 496 || code === 497) ? 400 : responseStatus;
+        const kept =
+          responseStatus < 0 && (code === 494 || code === 495 || code === 496 || code === 497)
+            ? 400
+            : responseStatus;
         pages.set(code, { target, responseStatus: kept });
       }
     }

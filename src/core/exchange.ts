@@ -3,9 +3,9 @@
  * `run.ts` (phases), `send.ts` (the answer's head), `finalize.ts` (its end), `request-body.ts` (the body).
  */
 import type { HeaderBlock } from '../http/header-block.ts';
+import type { AddressAndPort } from '../http/ip-address.ts';
 import type { RequestFraming } from '../http/request-check.ts';
 import type { RequestHead } from '../http/request-head.ts';
-import type { AddressAndPort } from '../http/ip-address.ts';
 import type { BodySink, Carrier, DownstreamConnection } from './carrier.ts';
 import type { RequestBody } from './request-body.ts';
 import type { Location, Server, Site } from './site.ts';

@@ -12,7 +12,9 @@ export interface DocumentRoot {
 }
 
 /** Which of `root` and `alias` holds: the nearest; both are not found in one scope. */
-export function documentRootStatement(scope: Scope): { readonly statement: Statement; readonly alias: boolean } | undefined {
+export function documentRootStatement(
+  scope: Scope,
+): { readonly statement: Statement; readonly alias: boolean } | undefined {
   for (let outer: Scope | undefined = scope; outer !== undefined; outer = outer.parent) {
     const alias = outer.statements('alias')[0];
     if (alias !== undefined) return { statement: alias, alias: true };

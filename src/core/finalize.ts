@@ -55,7 +55,14 @@ export function clientGone(exchange: Exchange, status = 499): boolean {
 function specialResponse(exchange: Exchange, status: number): void {
   exchange.errorStatus = status;
   // After these the rest of what the client sends cannot be trusted to be a request.
-  if (status === 400 || status === 413 || status === 414 || (status >= 495 && status <= 497) || status === 500 || status === 501) {
+  if (
+    status === 400 ||
+    status === 413 ||
+    status === 414 ||
+    (status >= 495 && status <= 497) ||
+    status === 500 ||
+    status === 501
+  ) {
     exchange.keepAlive = false;
   }
   const { response } = exchange;
@@ -142,7 +149,11 @@ export function internalRedirect(exchange: Exchange, uri: string, args: string):
 export function namedLocation(exchange: Exchange, name: string): void {
   exchange.uriChangesLeft--;
   if (exchange.uriChangesLeft === 0) {
-    log(exchange, 'error', `rewrite or internal redirection cycle while redirect to named location "${name}"`);
+    log(
+      exchange,
+      'error',
+      `rewrite or internal redirection cycle while redirect to named location "${name}"`,
+    );
     finalize(exchange, 500);
     return;
   }

@@ -2,6 +2,8 @@
  * The directives of nginx's HTTP core: the blocks `http`, `server`, `location`, and what holds for every request
  * whatever modules there are. What they mean is in the files of this folder; here stands only what they are.
  */
+
+import type { ReadContext } from '../config/directive.ts';
 import {
   accepted,
   bits,
@@ -19,7 +21,6 @@ import {
   statements,
   text,
 } from '../config/setters.ts';
-import type { ReadContext } from '../config/directive.ts';
 import type { Statement } from '../config/statement.ts';
 import { parseMilliseconds, parseSeconds } from '../config/values.ts';
 import { httpVariables } from './http-variables.ts';
@@ -58,7 +59,8 @@ function readKeepaliveTimeout(
 function documentRoot(word: 'root' | 'alias') {
   const other = word === 'root' ? 'alias' : 'root';
   return (given: Statement, report: ReadContext): void => {
-    if (report.before(other) !== undefined) report.failDirective(`is duplicate, "${other}" directive was specified earlier`);
+    if (report.before(other) !== undefined)
+      report.failDirective(`is duplicate, "${other}" directive was specified earlier`);
     if (given.args[0]!.includes('$document_root') || given.args[0]!.includes('${document_root}')) {
       report.fail(`the $document_root variable cannot be used in the "${word}" directive`);
     }
@@ -97,11 +99,19 @@ export const coreDirectives = {
   client_max_body_size: offset(HTTP_SERVER_LOCATION, 1024 * 1024),
   client_body_buffer_size: size(HTTP_SERVER_LOCATION, 16 * 1024),
   client_body_timeout: milliseconds(HTTP_SERVER_LOCATION, 60_000),
-  client_body_temp_path: statement(HTTP_SERVER_LOCATION, [1, 4], { syntax: 'path [level1 [level2 [level3]]]', check: checkTempPath }),
-  client_body_in_file_only: choice(HTTP_SERVER_LOCATION, { on: 'on', off: 'off', clean: 'clean' }, 'off'),
-  client_body_in_single_buffer: accepted(HTTP_SERVER_LOCATION, [1, 1], '`$request_body` is always in one piece.', {
-    as: flag([], false),
+  client_body_temp_path: statement(HTTP_SERVER_LOCATION, [1, 4], {
+    syntax: 'path [level1 [level2 [level3]]]',
+    check: checkTempPath,
   }),
+  client_body_in_file_only: choice(HTTP_SERVER_LOCATION, { on: 'on', off: 'off', clean: 'clean' }, 'off'),
+  client_body_in_single_buffer: accepted(
+    HTTP_SERVER_LOCATION,
+    [1, 1],
+    '`$request_body` is always in one piece.',
+    {
+      as: flag([], false),
+    },
+  ),
 
   // The connection.
   keepalive_timeout: custom(
@@ -159,14 +169,27 @@ export const coreDirectives = {
     as: flag([], false),
   }),
   output_buffers: accepted(HTTP_SERVER_LOCATION, [2, 2], SENDFILE),
-  read_ahead: accepted(HTTP_SERVER_LOCATION, [1, 1], 'The system reads ahead by itself.', { as: size([], 0) }),
-  postpone_output: accepted(HTTP_SERVER_LOCATION, [1, 1], 'What one turn of the event loop makes leaves together.', {
+  read_ahead: accepted(HTTP_SERVER_LOCATION, [1, 1], 'The system reads ahead by itself.', {
     as: size([], 0),
   }),
+  postpone_output: accepted(
+    HTTP_SERVER_LOCATION,
+    [1, 1],
+    'What one turn of the event loop makes leaves together.',
+    {
+      as: size([], 0),
+    },
+  ),
   send_lowat: accepted(HTTP_SERVER_LOCATION, [1, 1], 'Only FreeBSD has it.', { as: size([], 0) }),
-  log_subrequest: accepted(HTTP_SERVER_LOCATION, [1, 1], 'There are no subrequests yet.', { as: flag([], false) }),
+  log_subrequest: accepted(HTTP_SERVER_LOCATION, [1, 1], 'There are no subrequests yet.', {
+    as: flag([], false),
+  }),
 };
 
 export type CoreDirectives = typeof coreDirectives;
 
-export const httpCore = defineModule({ name: 'http_core', directives: coreDirectives, variables: httpVariables });
+export const httpCore = defineModule({
+  name: 'http_core',
+  directives: coreDirectives,
+  variables: httpVariables,
+});

@@ -132,7 +132,11 @@ class Linker implements Link {
   }
 
   location(scope: Scope): Location {
-    return this.linkLocation(scope, { name: scope.parent?.statement?.args.at(-1) ?? '', exact: false, named: false });
+    return this.linkLocation(scope, {
+      name: scope.parent?.statement?.args.at(-1) ?? '',
+      exact: false,
+      named: false,
+    });
   }
 
   defer(task: () => Promise<void>): void {
@@ -208,8 +212,8 @@ class Linker implements Link {
       const inner = this.linkLocations(scope, named);
       if (inner.length > 0) location.nested = buildLocationTable(inner);
       if (modifier === '@') {
-        if (named.has(name)) throw new ConfigError(`duplicate location "${name}"`, { statement: scope.statement });
-        named.set(name, location);
+        // Of two with one name nginx takes the first.
+        if (!named.has(name)) named.set(name, location);
       } else entries.push({ location, modifier, name, regex, statement: scope.statement! });
     }
     return entries;
@@ -313,7 +317,20 @@ function collect<Phase extends keyof LocationHandlers>(
 
 /** The methods of nginx's method table that `limit_except` may name. */
 const METHODS = new Set([
-  'GET', 'HEAD', 'POST', 'PUT', 'DELETE', 'MKCOL', 'COPY', 'MOVE', 'OPTIONS', 'PROPFIND', 'PROPPATCH', 'LOCK', 'UNLOCK', 'PATCH',
+  'GET',
+  'HEAD',
+  'POST',
+  'PUT',
+  'DELETE',
+  'MKCOL',
+  'COPY',
+  'MOVE',
+  'OPTIONS',
+  'PROPFIND',
+  'PROPPATCH',
+  'LOCK',
+  'UNLOCK',
+  'PATCH',
 ]);
 
 /** `limit_except GET`: allowing GET allows HEAD. */

@@ -1,8 +1,9 @@
 /** Error log lines about a request, with nginx's context: client, server, request, upstream, host, referrer. */
+
+import type { ErrorLog, LogContext } from '../log/error-log.ts';
 import type { LevelName } from '../log/levels.ts';
 import type { DownstreamConnection } from './carrier.ts';
 import type { Exchange } from './exchange.ts';
-import type { ErrorLog, LogContext } from '../log/error-log.ts';
 
 /**
  * Writes about a request to the error log of its location.

@@ -1,7 +1,8 @@
 /** Reading the client's request body whole: in memory as far as `client_body_buffer_size` goes, else in a file. */
-import { describeError } from '../log/system-errors.ts';
-import { hasToken } from '../http/tokens.ts';
+
 import { KnownHeader } from '../http/header-names.ts';
+import { hasToken } from '../http/tokens.ts';
+import { describeError } from '../log/system-errors.ts';
 import type { BodyReceiver } from './carrier.ts';
 import type { Exchange } from './exchange.ts';
 import { finalize } from './finalize.ts';

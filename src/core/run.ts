@@ -1,4 +1,5 @@
 /** The machine that walks an exchange through the phases of `phases.ts`. */
+import { escapeUri } from '../http/uri-escape.ts';
 import type { Exchange } from './exchange.ts';
 import { finalize } from './finalize.ts';
 import { findLocation, isSlashRedirect } from './locations.ts';
@@ -19,7 +20,13 @@ export function release(exchange: Exchange): void {
   if (exchange.released) return;
   exchange.released = true;
   const { location, site, cleanups } = exchange;
-  for (let index = 0; index < location.log.length; index++) location.log[index]!(exchange);
+  for (let index = 0; index < location.log.length; index++) {
+    try {
+      location.log[index]!(exchange);
+    } catch (error) {
+      logBug(exchange, error);
+    }
+  }
   if (cleanups !== undefined) {
     for (let index = cleanups.length - 1; index >= 0; index--) cleanups[index]!();
     exchange.cleanups = undefined;
@@ -34,9 +41,14 @@ export function run(exchange: Exchange): void {
     walk(exchange);
   } catch (error) {
     // A bug in one module must cost one request, not the worker and all it serves.
-    log(exchange, 'alert', `unexpected error: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`);
+    logBug(exchange, error);
     finalize(exchange, 500);
   }
+}
+
+function logBug(exchange: Exchange, error: unknown): void {
+  const what = error instanceof Error ? (error.stack ?? error.message) : String(error);
+  log(exchange, 'alert', `unexpected error: ${what}`);
 }
 
 function walk(exchange: Exchange): void {
@@ -60,7 +72,11 @@ function walk(exchange: Exchange): void {
         if (exchange.uriChanged) {
           exchange.uriChangesLeft--;
           if (exchange.uriChangesLeft === 0) {
-            log(exchange, 'error', `rewrite or internal redirection cycle while processing "${exchange.uri}"`);
+            log(
+              exchange,
+              'error',
+              `rewrite or internal redirection cycle while processing "${exchange.uri}"`,
+            );
             finalize(exchange, 500);
             return;
           }
@@ -168,7 +184,7 @@ function wait(exchange: Exchange, promise: Promise<PhaseResult>): void {
       run(exchange);
     },
     (error: unknown) => {
-      log(exchange, 'alert', `unexpected error: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`);
+      logBug(exchange, error);
       finalize(exchange, 500);
     },
   );
@@ -184,13 +200,15 @@ function chooseLocation(exchange: Exchange): boolean {
   const { server } = exchange;
   const found = findLocation(exchange, server.locations);
   let location = found ?? server.location;
-  if (location.limitExcept !== undefined && !location.limitExcept.methods.has(exchange.method)) {
-    location = location.limitExcept.location;
-  }
   exchange.location = location;
   if (!exchange.internal && location.settings.internal) {
     finalize(exchange, 404);
     return false;
+  }
+  const redirects = isSlashRedirect(exchange, location);
+  if (location.limitExcept !== undefined && !location.limitExcept.methods.has(exchange.method)) {
+    location = location.limitExcept.location;
+    exchange.location = location;
   }
   const limit = location.settings.client_max_body_size;
   if (limit > 0 && exchange.contentLength > limit) {
@@ -198,9 +216,9 @@ function chooseLocation(exchange: Exchange): boolean {
     finalize(exchange, 413);
     return false;
   }
-  if (isSlashRedirect(exchange, location)) {
-    exchange.response.location =
-      location.name + (exchange.args === '' ? '' : `?${exchange.args}`);
+  if (redirects) {
+    const { args } = exchange;
+    exchange.response.location = escapeUri(location.name, 'uri') + (args === '' ? '' : `?${args}`);
     finalize(exchange, 301);
     return false;
   }

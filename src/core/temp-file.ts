@@ -61,7 +61,11 @@ export class TempFile {
    * Reads into a buffer, off the event loop.
    * @param done hears the error, if any, and how many bytes there were; called also after `close`
    */
-  read(position: number, into: Buffer, done: (error: NodeJS.ErrnoException | null, length: number) => void): void {
+  read(
+    position: number,
+    into: Buffer,
+    done: (error: NodeJS.ErrnoException | null, length: number) => void,
+  ): void {
     this.#reads++;
     read(this.#descriptor, into, 0, into.length, position, (error, length) => {
       this.#reads--;

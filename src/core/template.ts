@@ -43,7 +43,9 @@ export function parseTemplate(source: string, statement?: Statement): TemplatePa
     let end = start;
     while (end < source.length && isNameCharacter(source.charCodeAt(end))) end++;
     if (bracketed && source[end] !== '}') {
-      throw new ConfigError(`the closing bracket in "${source.slice(start, end)}" variable is missing`, { statement });
+      throw new ConfigError(`the closing bracket in "${source.slice(start, end)}" variable is missing`, {
+        statement,
+      });
     }
     if (end === start) throw new ConfigError('invalid variable name', { statement });
     const name = source.slice(start, end);
@@ -59,7 +61,11 @@ export function parseTemplate(source: string, statement?: Statement): TemplatePa
  * Compiles a value.
  * @throws ConfigError as `parseTemplate` does; names nobody defines are reported by `VariableRegistry.complete`
  */
-export function compileTemplate(source: string, variables: VariableRegistry, statement?: Statement): Template {
+export function compileTemplate(
+  source: string,
+  variables: VariableRegistry,
+  statement?: Statement,
+): Template {
   if (!source.includes('$')) return constantTemplate(source);
   const pieces = parseTemplate(source, statement).map((part) => {
     if (typeof part === 'string') return part;
@@ -100,5 +106,7 @@ function joinPieces(pieces: (string | VariableGetter)[]): (exchange: Exchange) =
 }
 
 function isNameCharacter(code: number): boolean {
-  return (code >= 97 && code <= 122) || (code >= 65 && code <= 90) || (code >= 48 && code <= 57) || code === 95;
+  return (
+    (code >= 97 && code <= 122) || (code >= 65 && code <= 90) || (code >= 48 && code <= 57) || code === 95
+  );
 }

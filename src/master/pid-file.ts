@@ -1,5 +1,14 @@
 /** The pid file. */
-import { closeSync, fchownSync, ftruncateSync, openSync, renameSync, truncateSync, unlinkSync, writeSync } from 'node:fs';
+import {
+  closeSync,
+  fchownSync,
+  ftruncateSync,
+  openSync,
+  renameSync,
+  truncateSync,
+  unlinkSync,
+  writeSync,
+} from 'node:fs';
 import { pathBytes } from '../config/glob.ts';
 import { describeFileError, isSystemError } from '../log/system-errors.ts';
 

@@ -3,7 +3,10 @@
  * until the configuration's own error log does. Until then messages of level warn or worse are shown on standard error
  * too, as `portico: [emerg] ...`.
  */
+
 import { writeSync } from 'node:fs';
+import { setFlagsFromString } from 'node:v8';
+import { REGEXP_ENGINE_OPTION } from '../core/regex.ts';
 import { errorLogTime } from '../event/clock.ts';
 import { createErrorLog, type ErrorLog, threadNumber } from '../log/error-log.ts';
 import { LEVELS, type LevelName } from '../log/levels.ts';
@@ -93,6 +96,8 @@ function createMasterLog(path: string, files: OpenFiles): MasterLog {
 
 /** Works out the names and opens the log. */
 export function openStartup(options: StartupOptions): Startup {
+  // Before the first regular expression of a configuration is compiled; it holds for all threads.
+  setFlagsFromString(REGEXP_ENGINE_OPTION);
   const given = options.prefix ?? options.installation;
   const prefix = given === '' || given.endsWith('/') ? given : `${given}/`;
   const path = (name: string) => (name.startsWith('/') ? name : prefix + name);

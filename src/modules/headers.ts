@@ -2,10 +2,10 @@
 import { statements } from '../config/setters.ts';
 import type { Statement } from '../config/statement.ts';
 import { ConfigError } from '../config/statement.ts';
-import { setResponseHeader } from '../core/response-headers.ts';
 import type { Exchange } from '../core/exchange.ts';
 import type { Link } from '../core/link.ts';
 import { defineModule } from '../core/module.ts';
+import { setResponseHeader } from '../core/response-headers.ts';
 import type { Template } from '../core/template.ts';
 
 const CONTEXTS = ['http', 'server', 'location', 'if in location'];
@@ -27,8 +27,16 @@ function compile(statement: Statement, link: Link): AddedHeader {
 /** The statuses that get headers without `always`. */
 function isSafe(status: number): boolean {
   return (
-    status === 200 || status === 201 || status === 204 || status === 206 || status === 301 || status === 302 ||
-    status === 303 || status === 304 || status === 307 || status === 308
+    status === 200 ||
+    status === 201 ||
+    status === 204 ||
+    status === 206 ||
+    status === 301 ||
+    status === 302 ||
+    status === 303 ||
+    status === 304 ||
+    status === 307 ||
+    status === 308
   );
 }
 

@@ -81,9 +81,10 @@ export const indexFiles = defineModule({
     }),
   },
   location(settings, _scope, link) {
-    const candidates = settings.index.flatMap((statement) => statement.args.map((name) => link.template(statement, name)));
+    const candidates = settings.index.flatMap((statement) =>
+      statement.args.map((name) => link.template(statement, name)),
+    );
     const files = candidates.length === 0 ? DEFAULT_INDEX : candidates;
     return { content: (exchange) => findIndex(exchange, files) };
   },
 });
-

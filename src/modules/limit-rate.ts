@@ -17,7 +17,8 @@ function compileSize(given: Statement | undefined, link: Link): (exchange: Excha
   const { constant } = template;
   if (constant === undefined) return (exchange) => parseSize(template.evaluate(exchange)) ?? 0;
   const size = parseSize(constant);
-  if (size === undefined) throw new ConfigError(`"${given.name}" directive invalid value`, { statement: given });
+  if (size === undefined)
+    throw new ConfigError(`"${given.name}" directive invalid value`, { statement: given });
   return () => size;
 }
 

@@ -3,8 +3,8 @@
  * of the file; an `if` holds the steps of its block.
  */
 import { accessSync, constants, type Stats, statSync } from 'node:fs';
-import { block, custom, statements } from '../config/setters.ts';
 import type { Scope } from '../config/scope.ts';
+import { block, custom, statements } from '../config/setters.ts';
 import { ConfigError, type Statement } from '../config/statement.ts';
 import { parseNumber } from '../config/values.ts';
 import type { Exchange } from '../core/exchange.ts';
@@ -72,14 +72,17 @@ function compileReturn(statement: Statement, link: Link): Step {
   const [first, second] = statement.args;
   const code = parseNumber(first!);
   if (code === undefined) {
-    const isUrl = first!.startsWith('http://') || first!.startsWith('https://') || first!.startsWith('$scheme');
-    if (second !== undefined || !isUrl) throw new ConfigError(`invalid return code "${first}"`, { statement });
+    const isUrl =
+      first!.startsWith('http://') || first!.startsWith('https://') || first!.startsWith('$scheme');
+    if (second !== undefined || !isUrl)
+      throw new ConfigError(`invalid return code "${first}"`, { statement });
     return redirect(302, link.template(statement, first!));
   }
   if (code > 999) throw new ConfigError(`invalid return code "${first}"`, { statement });
   if (code >= 400 && (second === undefined || second === '')) return () => code;
   const text = second === undefined ? EMPTY : link.template(statement, second);
-  if (code === 301 || code === 302 || code === 303 || code === 307 || code === 308) return redirect(code, text);
+  if (code === 301 || code === 302 || code === 303 || code === 307 || code === 308)
+    return redirect(code, text);
   // A status of 0 leaves the answer to whoever comes last, which is nobody.
   return (exchange) => {
     const refused = discardRequestBody(exchange);
@@ -103,7 +106,8 @@ function redirect(status: number, target: Template): Step {
 function compileIf(statement: Statement, scope: Scope, link: Link): Step {
   const condition = compileCondition(statement, link);
   const steps = compileSteps(scope, link) ?? [];
-  const location: Location | undefined = scope.context === 'if in location' ? link.location(scope) : undefined;
+  const location: Location | undefined =
+    scope.context === 'if in location' ? link.location(scope) : undefined;
   return (exchange) => {
     if (!condition(exchange)) return undefined;
     if (location !== undefined) exchange.location = location;
@@ -135,7 +139,13 @@ function compileCondition(statement: Statement, link: Link): Condition {
         return value !== '' && value !== '0';
       };
     }
-    return compileComparison(statement, (exchange) => variable.get(exchange) ?? '', words[1]!, words[2]!, link);
+    return compileComparison(
+      statement,
+      (exchange) => variable.get(exchange) ?? '',
+      words[1]!,
+      words[2]!,
+      link,
+    );
   }
   if (/^!?-.$/.test(subject)) {
     if (words.length !== 2) invalid(subject);
@@ -223,4 +233,3 @@ export const rewrite = defineModule({
     return { rewrite: handlerOf(compileSteps(scope, link)) };
   },
 });
-

@@ -83,7 +83,8 @@ function sendFile(exchange: Exchange, descriptor: number, stats: Stats): void {
   response.contentType = contentTypeOf(exchange);
   response.contentLength = stats.size;
   response.lastModified = modified;
-  if (exchange.location.settings.etag) response.etag = `"${modified.toString(16)}-${stats.size.toString(16)}"`;
+  if (exchange.location.settings.etag)
+    response.etag = `"${modified.toString(16)}-${stats.size.toString(16)}"`;
   sendHead(exchange);
   if (exchange.bodyless || stats.size === 0) {
     closeFile(descriptor);
@@ -131,12 +132,18 @@ class FileSender {
     if (exchange.ended) return;
     if (error !== null || length === 0) {
       // The file has become shorter, or cannot be read: the length promised cannot be kept.
-      log(exchange, 'alert', error === null ? 'file was truncated while it was sent' : `read() failed (${describeError(error)})`);
+      log(
+        exchange,
+        'alert',
+        error === null ? 'file was truncated while it was sent' : `read() failed (${describeError(error)})`,
+      );
       abortExchange(exchange, 500);
       return;
     }
     this.position += length;
-    const room = exchange.output.write(length === this.buffer.length ? this.buffer : this.buffer.subarray(0, length));
+    const room = exchange.output.write(
+      length === this.buffer.length ? this.buffer : this.buffer.subarray(0, length),
+    );
     if (this.position === this.size) endExchange(exchange);
     else if (room) this.next();
   }
@@ -153,4 +160,3 @@ export const staticFiles = defineModule({
   directives: {},
   location: () => ({ content: serveFile }),
 });
-

@@ -1,10 +1,10 @@
 /** `stub_status`: the numbers of connections and requests, of all workers together. */
 import { custom } from '../config/setters.ts';
+import type { Exchange } from '../core/exchange.ts';
 import { defineModule } from '../core/module.ts';
-import { sendWhole } from '../core/send.ts';
 import { DONE, OK } from '../core/phases.ts';
 import { discardRequestBody } from '../core/request-body.ts';
-import type { Exchange } from '../core/exchange.ts';
+import { sendWhole } from '../core/send.ts';
 import type { ConnectionTotals } from '../shared/counters.ts';
 
 function totals(exchange: Exchange): ConnectionTotals {
@@ -15,10 +15,16 @@ export const stubStatus = defineModule({
   name: 'http_stub_status',
   directives: {
     // The argument is of nginx before 1.7.5, and still taken.
-    stub_status: custom(['server', 'location'], [0, 1], false, (_statement, previous, report) => {
-      if (previous !== undefined) report.failDirective('is duplicate');
-      return true;
-    }, { inherited: false }),
+    stub_status: custom(
+      ['server', 'location'],
+      [0, 1],
+      false,
+      (_statement, previous, report) => {
+        if (previous !== undefined) report.failDirective('is duplicate');
+        return true;
+      },
+      { inherited: false },
+    ),
   },
   variables: {
     connections_active: { get: (exchange) => String(totals(exchange).active) },

@@ -42,7 +42,9 @@ export class NodeListener {
       this.netServer.listen(listenOptions(listener), () => {
         this.netServer.off('error', reject);
         // Running out of descriptors must not end the worker; nginx says `accept4() failed` and goes on.
-        this.netServer.on('error', (error) => this.site.errorLog.write('crit', `accept() failed (${error.message})`));
+        this.netServer.on('error', (error) =>
+          this.site.errorLog.write('crit', `accept() failed (${error.message})`),
+        );
         resolve();
       });
     });
@@ -151,13 +153,16 @@ export class NodeListener {
       socket.destroy();
       return;
     }
+    const { keepalive } = this.listener.address;
+    if (keepalive !== undefined) socket.setKeepAlive(keepalive.enabled, keepalive.idle * 1000);
     this.connections.add(new ClientConnection(socket, this));
   }
 }
 
 function listenOptions(listener: Listener) {
   const { address } = listener;
-  if (address.family === 'unix') return { path: address.path, backlog: address.backlog, readableAll: true, writableAll: true };
+  if (address.family === 'unix')
+    return { path: address.path, backlog: address.backlog, readableAll: true, writableAll: true };
   return {
     host: address.host,
     port: address.port,

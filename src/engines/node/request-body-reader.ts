@@ -145,7 +145,8 @@ export class RequestBodyReader {
 
   private deliver(chunk: Buffer): Buffer | undefined {
     this.delivering = true;
-    const rest = this.decoder === undefined ? this.deliverKnown(chunk) : this.deliverChunked(chunk, this.decoder);
+    const rest =
+      this.decoder === undefined ? this.deliverKnown(chunk) : this.deliverChunked(chunk, this.decoder);
     this.delivering = false;
     return rest;
   }
