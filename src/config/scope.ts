@@ -12,6 +12,22 @@ export interface Entry {
   readonly scope: Scope | undefined;
 }
 
+const shapes = new WeakMap<Directives, string>();
+
+/**
+ * An object with a property for each directive. Requests look at settings all the time, and an object to which dozens of
+ * properties are added one by one becomes a hash table in V8; one that comes from JSON has a fixed shape, the same for
+ * all scopes.
+ */
+function emptySettings(directives: Directives): Record<string, unknown> {
+  let shape = shapes.get(directives);
+  if (shape === undefined) {
+    shape = JSON.stringify(Object.fromEntries(Object.keys(directives).map((name) => [name, null])));
+    shapes.set(directives, shape);
+  }
+  return JSON.parse(shape) as Record<string, unknown>;
+}
+
 /**
  * One block of directives, or the main context, with everything in it checked and read. Immutable once
  * {@link buildScopes} has returned it.
@@ -52,7 +68,7 @@ export class Scope {
   settings<Declared extends Directives>(directives: Declared): Settings<Declared> {
     let settings = this.#cache.get(directives);
     if (settings === undefined) {
-      const collected: Record<string, unknown> = {};
+      const collected = emptySettings(directives);
       for (const [name, directive] of Object.entries(directives))
         collected[name] = this.#effective(directive);
       settings = collected;

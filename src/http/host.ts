@@ -13,6 +13,11 @@ for (const byte of Buffer.from(
 }
 HOST_BYTES[0x25] = 2;
 
+// One client says the same host with every request, and most servers have one: the last valid value is remembered.
+let lastValue = '';
+let lastHost = '';
+let lastPort = 0;
+
 /**
  * Checks a Host value or the authority of a request target (RFC 9110 7.2), as nginx does: a name or an IP literal
  * in brackets, no two dots in a row, a port of at most 65535. Writes the host in lower case, without port and
@@ -21,6 +26,11 @@ HOST_BYTES[0x25] = 2;
  * @returns false if it is not valid; `into` is then untouched
  */
 export function validateHost(value: string, into: { host: string; port: number }): boolean {
+  if (value === lastValue && value !== '') {
+    into.host = lastHost;
+    into.port = lastPort;
+    return true;
+  }
   const length = value.length;
   let hostEnd = length;
   let lastDot = -2;
@@ -68,7 +78,10 @@ export function validateHost(value: string, into: { host: string; port: number }
   if (lastDot === hostEnd - 1) hostEnd--;
   if (hostEnd <= 0) return false;
   const host = hostEnd === length ? value : value.slice(0, hostEnd);
-  into.host = upperCase ? host.toLowerCase() : host;
+  lastHost = upperCase ? host.toLowerCase() : host;
+  lastPort = port;
+  lastValue = value;
+  into.host = lastHost;
   into.port = port;
   return true;
 }

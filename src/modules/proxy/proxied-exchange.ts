@@ -22,15 +22,14 @@ import { DONE, type PhaseResult } from '../../core/phases.ts';
 import { hasRequestBody, readRequestBody, sendContinue } from '../../core/request-body.ts';
 import { endExchange, sendHead } from '../../core/send.ts';
 import { nowMilliseconds } from '../../event/clock.ts';
-import type { Timer } from '../../event/timers.ts';
 import type { HeaderBlock } from '../../http/header-block.ts';
 import { KnownHeader } from '../../http/header-names.ts';
 import type { ResponseHead } from '../../http/response-head.ts';
 import type { UpstreamAttempts, UpstreamRequest } from '../../upstream/client.ts';
 import type { UpstreamFailure, UpstreamReceiver } from '../../upstream/receiver.ts';
-import { AnswerSpool, type SpoolOwner } from './answer-spool.ts';
-import { NextUpstream } from './directives.ts';
+import { AnswerPipe } from './answer-pipe.ts';
 import type { ProxyLocation } from './location.ts';
+import { leadsOn, NEXT_BY_STATUS, newAttempt, noteEnd, reasonOf } from './next-upstream.ts';
 import { FileQuestion, MemoryQuestion, type QuestionSender, StreamQuestion } from './question-body.ts';
 import { writeHead } from './request.ts';
 import {
@@ -44,16 +43,10 @@ import {
 import { type Destination, upstreamUri } from './target.ts';
 import { UpgradeTunnel } from './upgrade-tunnel.ts';
 
-/**
- * How long, in milliseconds, a server waits for a client that is just catching up, before its answer is read ahead.
- * Waiting costs nothing; reading ahead copies what is read.
- */
-const PATIENCE = 100;
-
 /** The answer's end leads to an internal redirect, to the target of `redirectTarget`. */
 const REDIRECT = -1;
 
-export class ProxiedExchange implements UpstreamReceiver, SpoolOwner {
+export class ProxiedExchange implements UpstreamReceiver {
   private readonly exchange: Exchange;
   private readonly location: ProxyLocation;
   private readonly destination: Destination;
@@ -71,16 +64,11 @@ export class ProxiedExchange implements UpstreamReceiver, SpoolOwner {
   /** The question, or some of it, has been sent to the server being asked. */
   private requestSent = false;
 
-  private buffering = true;
   /** The status, or REDIRECT, that takes the answer's place once it is complete. */
   private settled = 0;
   private redirectTarget = '';
-  private answering = false;
-  /** The last piece is with the client's connection: the server waits. */
-  private pieceInUse = false;
-  private patience: Timer | undefined = undefined;
-  private spool: AnswerSpool | undefined = undefined;
-  private answerComplete = false;
+  /** Passes the answer's body on; undefined before there is one for the client. */
+  private answer: AnswerPipe | undefined = undefined;
   private tunnel: UpgradeTunnel | undefined = undefined;
 
   constructor(location: ProxyLocation, exchange: Exchange, destination: Destination) {
@@ -245,7 +233,7 @@ export class ProxiedExchange implements UpstreamReceiver, SpoolOwner {
       this.tunnel.finish();
       return;
     }
-    if (this.answering || this.settled !== 0) {
+    if (this.answer !== undefined || this.settled !== 0) {
       this.breakOff(failure);
       return;
     }
@@ -257,25 +245,19 @@ export class ProxiedExchange implements UpstreamReceiver, SpoolOwner {
     const attempts = this.attempts!;
     if (failure.stale) attempts.tries++;
     const status = failure.kind === 'timeout' ? 504 : 502;
-    this.attempt!.status = status;
-    const reason =
-      failure.kind === 'timeout'
-        ? NextUpstream.timeout
-        : failure.kind === 'invalid_header'
-          ? NextUpstream.invalidHeader
-          : NextUpstream.error;
-    if (attempts.tries > 0 && this.mayAskAnother(reason)) this.askNext();
+    const attempt = this.attempt!;
+    attempt.status = status;
+    // As nginx measures: a refusal that took its time is the end of connecting.
+    const refused = failure.kind === 'error' && !failure.handshake && !attempt.address.startsWith('unix:');
+    if (attempt.connectTime < 0 && refused) attempt.connectTime = attempt.responseTime;
+    if (attempts.tries > 0 && this.mayAskAnother(reasonOf(failure))) this.askNext();
     else this.giveUp(status);
   }
 
   /** Whether `proxy_next_upstream` and its companions allow another server after such an outcome. */
   private mayAskAnother(reason: number): boolean {
     const { settings } = this.location;
-    const { method } = this.exchange;
-    const notIdempotent = method === 'POST' || method === 'LOCK' || method === 'PATCH';
-    const mask = this.requestSent && notIdempotent ? reason | NextUpstream.nonIdempotent : reason;
-    const conditions = settings.proxy_next_upstream;
-    if ((conditions & NextUpstream.off) !== 0 || (conditions & mask) !== mask) return false;
+    if (!leadsOn(settings, reason, this.exchange.method, this.requestSent)) return false;
     // What has been sent of a body that is not kept cannot be sent again.
     if (this.requestSent && this.streaming) return false;
     const timeout = settings.proxy_next_upstream_timeout;
@@ -325,9 +307,7 @@ export class ProxiedExchange implements UpstreamReceiver, SpoolOwner {
     exchange.onAbort = undefined;
     exchange.onDrain = undefined;
     this.sender?.stop();
-    this.patience?.stop();
-    this.spool?.close();
-    this.spool = undefined;
+    this.answer?.close();
     this.finishAttempt('ok');
   }
 
@@ -336,11 +316,7 @@ export class ProxiedExchange implements UpstreamReceiver, SpoolOwner {
     const { attempts, attempt, request } = this;
     if (attempts === undefined || attempt === undefined || request === undefined) return;
     attempts.finish(outcome);
-    attempt.connectTime = request.connectTime;
-    attempt.responseTime = request.responseTime;
-    attempt.bytesReceived = request.bytesReceived;
-    attempt.bytesSent = request.bytesSent;
-    attempt.responseLength = request.responseLength;
+    noteEnd(attempt, request);
   }
 
   log(level: 'error' | 'warn' | 'info', message: string): void {
@@ -382,13 +358,13 @@ export class ProxiedExchange implements UpstreamReceiver, SpoolOwner {
       return;
     }
     takeHead(template, exchange, head, contentLengthOf(headers));
-    this.buffering = wantsBuffering(template, headers, settings.proxy_buffering);
-    if (!this.buffering) exchange.limitRate = 0;
-    this.answering = true;
+    const buffering = wantsBuffering(template, headers, settings.proxy_buffering);
+    if (!buffering) exchange.limitRate = 0;
     if (status === 101 && exchange.headers.hasKnown(KnownHeader.upgrade)) {
       this.upgrade(request);
       return;
     }
+    this.answer = new AnswerPipe(exchange, request, location, buffering, () => this.answerLost());
     sendHead(exchange);
     if (exchange.connection.closed) {
       // `proxy_ignore_client_abort` has let the server finish; there is nobody to tell.
@@ -399,7 +375,7 @@ export class ProxiedExchange implements UpstreamReceiver, SpoolOwner {
         this.close();
         endExchange(exchange);
       }
-    } else if (!this.buffering) queueMicrotask(() => this.flush());
+    } else if (!buffering) queueMicrotask(() => this.flush());
   }
 
   /** Whether the server's answer has no body, so that its end follows at once. */
@@ -454,20 +430,8 @@ export class ProxiedExchange implements UpstreamReceiver, SpoolOwner {
 
   data(chunk: Buffer): boolean {
     if (this.tunnel !== undefined) return this.tunnel.fromUpstream(chunk);
-    const { exchange, spool } = this;
-    if (exchange.bodyless || this.settled !== 0) return true;
-    if (spool !== undefined) return spool.add(chunk);
-    if (exchange.output.write(chunk)) {
-      if (!this.buffering) exchange.output.flush();
-      return true;
-    }
-    this.pieceInUse = true;
-    exchange.onDrain ??= () => this.clientTakesMore();
-    if (this.buffering) {
-      this.patience ??= exchange.site.runtime.timers.timer(readAhead, this);
-      this.patience.start(PATIENCE);
-    }
-    return false;
+    if (this.answer === undefined || this.exchange.bodyless) return true;
+    return this.answer.data(chunk);
   }
 
   end(trailers: HeaderBlock | undefined): void {
@@ -487,43 +451,11 @@ export class ProxiedExchange implements UpstreamReceiver, SpoolOwner {
     }
     // The server has done its part, however long the client takes.
     this.finishAttempt('ok');
-    this.answerComplete = true;
-    this.patience?.stop();
-    if (this.spool === undefined) endExchange(exchange);
+    this.answer!.end();
   }
 
-  /** The client has taken all that was written. */
-  private clientTakesMore(): void {
-    if (this.spool !== undefined) {
-      this.spool.drained();
-      return;
-    }
-    if (!this.pieceInUse) return;
-    this.pieceInUse = false;
-    this.patience?.stop();
-    this.request!.resume();
-  }
-
-  /** The client is slow: its answer is read ahead. */
-  readAhead(): void {
-    if (!this.pieceInUse || this.answerComplete) return;
-    this.pieceInUse = false;
-    this.spool = new AnswerSpool(this.exchange, this, this.location);
-    // The piece stays where it is, in the hands of the client's connection.
-    this.request!.resumeKeeping();
-  }
-
-  spoolHasRoom(): void {
-    this.request!.resume();
-  }
-
-  spoolIsEmpty(): void {
-    this.spool?.close();
-    this.spool = undefined;
-    if (this.answerComplete) endExchange(this.exchange);
-  }
-
-  spoolFailed(): void {
+  /** What has been read ahead of the answer cannot be had back. */
+  private answerLost(): void {
     this.close();
     abortExchange(this.exchange, 500);
   }
@@ -548,35 +480,8 @@ export class ProxiedExchange implements UpstreamReceiver, SpoolOwner {
   }
 }
 
-function readAhead(proxied: ProxiedExchange): void {
-  proxied.readAhead();
-}
-
-const NEXT_BY_STATUS: Readonly<Record<number, number>> = {
-  403: NextUpstream.http403,
-  404: NextUpstream.http404,
-  429: NextUpstream.http429,
-  500: NextUpstream.http500,
-  502: NextUpstream.http502,
-  503: NextUpstream.http503,
-  504: NextUpstream.http504,
-};
-
 /** The length of a body whose head has been checked; -1 where it is not known. */
 function contentLengthOf(headers: HeaderBlock): number {
   const text = headers.knownValue(KnownHeader.contentLength);
   return text === undefined ? -1 : Number(text);
-}
-
-function newAttempt(address: string): UpstreamAttempt {
-  return {
-    address,
-    status: 0,
-    connectTime: -1,
-    headerTime: -1,
-    responseTime: -1,
-    bytesReceived: 0,
-    bytesSent: 0,
-    responseLength: 0,
-  };
 }
