@@ -34,6 +34,9 @@ const { values: options } = parseArgs({
 /** How long, in milliseconds, Portico has to end after a signal that asks for a fast end. */
 const patience = 10_000;
 
+/** How long, in milliseconds, a connection has to last to show that Portico serves. */
+const keptFor = 100;
+
 /** A failure to start that the message explains in full. */
 class StartError extends Error {}
 
@@ -107,15 +110,22 @@ function checkPort(port: number): Promise<void> {
   });
 }
 
-/** Whether something accepts connections there now. */
+/**
+ * Whether something accepts connections there now, and keeps them: for a moment while it starts, Portico holds an
+ * address only to see that it is free, and drops whoever connects.
+ */
 function accepts(host: string, port: number): Promise<boolean> {
   return new Promise((settle) => {
     const socket = connect({ host, port });
+    let kept = false;
     socket.once('connect', () => {
-      socket.destroy();
-      settle(true);
+      setTimeout(() => {
+        kept = true;
+        socket.destroy();
+      }, keptFor);
     });
-    socket.once('error', () => settle(false));
+    socket.on('error', () => undefined);
+    socket.resume().once('close', () => settle(kept));
   });
 }
 
@@ -125,8 +135,9 @@ async function printHints(host: string, port: number, portico: ChildProcess): Pr
     if (await accepts(host, port)) {
       const origin = options.url.replace(/\/$/, '');
       const hints = [
-        [`curl ${origin}/`, 'again and again: the backends answer in turn'],
-        [`curl -H 'X-Forwarded-For: 203.0.113.9' ${origin}/hello`, 'what a backend sees of a request'],
+        [`curl ${origin}/`, 'again and again: the backends answer in turn, and say what they saw'],
+        [`curl ${origin}/hello`, 'answered by Portico itself'],
+        [`curl ${origin}/status`, 'connections and requests'],
         [`kill -HUP ${portico.pid}`, 'read the configuration again'],
       ];
       const width = Math.max(...hints.map(([command]) => command.length));
@@ -191,7 +202,9 @@ async function run(): Promise<number> {
       started.push(await startBackend(`Server ${index + 1}`, backendPort));
     }
     if (ending !== undefined) return 128 + constants.signals[ending];
-    portico = spawn(options.program, ['-c', resolve(options.config)], { stdio: 'inherit' });
+    // Until it has read the configuration, which names an error log, Portico is to complain here.
+    const porticoArguments = ['-e', 'stderr', '-c', resolve(options.config)];
+    portico = spawn(options.program, porticoArguments, { stdio: 'inherit' });
     const exited = waitForExit(portico);
     void printHints(hostname, port, portico);
     return await exited;

@@ -65,7 +65,7 @@ describe('npm start', () => {
     assert.deepEqual(program.lines.slice(0, 3), [
       `[Server 1] Listening on port ${backends[0]}`,
       `[Server 2] Listening on port ${backends[1]}`,
-      'stand-in ["-c","/some/front-door.conf"]',
+      'stand-in ["-e","stderr","-c","/some/front-door.conf"]',
     ]);
     assert.ok(program.lines.some((line) => line.trim().startsWith(`curl http://localhost:${port}/ `)));
     program.process.kill('SIGINT');

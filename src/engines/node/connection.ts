@@ -200,6 +200,8 @@ export class ClientConnection implements Carrier, DownstreamConnection, Reusable
       }
     }
     this.processing = false;
+    // Reading stopped where the next head had begun to arrive with the body before it.
+    if (this.state === HEAD && this.socket.isPaused()) this.socket.resume();
   }
 
   /** @returns what the next request begins with, where this one's answer is complete already */
