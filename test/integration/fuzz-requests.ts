@@ -20,7 +20,11 @@ export function createRandom(seed: number): Random {
   };
   for (let skipped = 0; skipped < 8; skipped++) next();
   const below = (limit: number) => Math.floor(next() * limit);
-  return { below, chance: (probability) => next() < probability, pick: (items) => items[below(items.length)]! };
+  return {
+    below,
+    chance: (probability) => next() < probability,
+    pick: (items) => items[below(items.length)]!,
+  };
 }
 
 /** What a client does once it has sent everything. */
@@ -38,9 +42,29 @@ export interface Conversation {
   readonly deaf: boolean;
 }
 
-const LOCAL = ['/local', '/empty', '/redirect', '/static/small.txt', '/static/', '/refused', '/captured', '/nowhere', '/./a/../local'];
+const LOCAL = [
+  '/local',
+  '/empty',
+  '/redirect',
+  '/static/small.txt',
+  '/static/',
+  '/refused',
+  '/captured',
+  '/nowhere',
+  '/./a/../local',
+];
 const PROXIED = ['/good', '/unbuffered', '/regex/1/some'];
-const BAD = [...PROXIED, '/bad', '/bad-unbuffered', '/bad-careless', '/dead', '/closed', '/limited', '/static/big.bin', '/upgrade'];
+const BAD = [
+  ...PROXIED,
+  '/bad',
+  '/bad-unbuffered',
+  '/bad-careless',
+  '/dead',
+  '/closed',
+  '/limited',
+  '/static/big.bin',
+  '/upgrade',
+];
 const HOSTS = ['localhost', 'a.example', 'LocalHost:8080', '127.0.0.1', '[::1]:80', 'x'.repeat(60)];
 const FIELDS = [
   'Accept: */*',
@@ -138,7 +162,9 @@ function chunkedBody(random: Random, length: number): string {
 function validRequest(random: Random, path: string, number: number, last: boolean): string {
   const upgrade = path === '/upgrade';
   const withBody = !upgrade && random.chance(0.25);
-  const method = withBody ? random.pick(['POST', 'PUT', 'PATCH', 'DELETE']) : random.pick(['GET', 'GET', 'GET', 'GET', 'HEAD', 'OPTIONS', 'DELETE']);
+  const method = withBody
+    ? random.pick(['POST', 'PUT', 'PATCH', 'DELETE'])
+    : random.pick(['GET', 'GET', 'GET', 'GET', 'HEAD', 'OPTIONS', 'DELETE']);
   let head = `${method} ${path}?n=${number} HTTP/1.1\r\nHost: ${random.pick(HOSTS)}\r\n`;
   // Neighbours, for none may be there twice.
   let field = random.below(FIELDS.length);
@@ -194,7 +220,9 @@ function brokenRequest(random: Random, path: string, number: number): string {
 /** Cuts a text at random places. */
 function cutUp(random: Random, text: string): string[] {
   if (random.chance(0.6)) return [text];
-  const places = Array.from({ length: random.below(6) }, () => random.below(text.length)).sort((one, other) => one - other);
+  const places = Array.from({ length: random.below(6) }, () => random.below(text.length)).sort(
+    (one, other) => one - other,
+  );
   const pieces: string[] = [];
   let from = 0;
   for (const place of [...places, text.length]) {
@@ -220,9 +248,19 @@ export function makeConversation(random: Random, clean: boolean, first: number):
     // What is broken is mostly the last that is read: the earlier it comes, the less is tried at all.
     const broken = !clean && (random.chance(0.02) || (index === requests - 1 && random.chance(0.7)));
     numbers.push(number);
-    text += broken ? brokenRequest(random, path, number) : validRequest(random, path, number, clean && index === requests - 1);
+    text += broken
+      ? brokenRequest(random, path, number)
+      : validRequest(random, path, number, clean && index === requests - 1);
   }
-  const ending = clean ? 'wait' : random.pick<Ending>(['wait', 'wait', 'end', 'destroy', 'reset', 'reset', 'stall']);
+  const ending = clean
+    ? 'wait'
+    : random.pick<Ending>(['wait', 'wait', 'end', 'destroy', 'reset', 'reset', 'stall']);
   if (!clean && random.chance(0.1)) text = text.slice(0, random.below(text.length));
-  return { pieces: cutUp(random, text), requests, numbers: clean ? numbers : undefined, ending, deaf: !clean && random.chance(0.05) };
+  return {
+    pieces: cutUp(random, text),
+    requests,
+    numbers: clean ? numbers : undefined,
+    ending,
+    deaf: !clean && random.chance(0.05),
+  };
 }

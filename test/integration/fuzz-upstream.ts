@@ -50,7 +50,8 @@ function complain(what: string, text: string): void {
   report();
 }
 
-const whole = (body: string, fields = '') => `HTTP/1.1 200 OK\r\nContent-Length: ${body.length}\r\n${fields}\r\n${body}`;
+const whole = (body: string, fields = '') =>
+  `HTTP/1.1 200 OK\r\nContent-Length: ${body.length}\r\n${fields}\r\n${body}`;
 const chunked = (body: string) =>
   `HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n${body.length.toString(16)}\r\n${body}\r\n0\r\n\r\n`;
 
@@ -67,7 +68,8 @@ const BAD_ANSWERS: readonly (() => string)[] = [
   () => 'HTTP/1.1 101 Switching Protocols\r\nUpgrade: nothing\r\nConnection: upgrade\r\n\r\nbytes',
   () => 'HTTP/1.1 204 No Content\r\nContent-Length: 5\r\n\r\nfive!',
   () => 'HTTP/1.1 304 Not Modified\r\n\r\n',
-  () => `HTTP/1.1 ${random.pick([200, 301, 400, 404, 500, 502, 503, 504, 599, 999])} Any\r\nContent-Length: 0\r\n\r\n`,
+  () =>
+    `HTTP/1.1 ${random.pick([200, 301, 400, 404, 500, 502, 503, 504, 599, 999])} Any\r\nContent-Length: 0\r\n\r\n`,
   () => 'HTTP/1.1 20 OK\r\n\r\n',
   () => 'HTTP/1.1 2000 OK\r\n\r\n',
   () => 'HTTP/2.0 200 OK\r\nContent-Length: 0\r\n\r\n',
@@ -195,7 +197,8 @@ function onConnection(socket: Socket): void {
     if (!early) {
       const length = /^content-length: *(\d+)$/im.exec(head);
       const isChunked = /^transfer-encoding: *chunked$/im.test(head);
-      const bodyEnd = length !== null ? end + 4 + Number(length[1]) : isChunked ? chunkedEnd(text, end + 4) : end + 4;
+      const bodyEnd =
+        length !== null ? end + 4 + Number(length[1]) : isChunked ? chunkedEnd(text, end + 4) : end + 4;
       if (bodyEnd < 0 || bodyEnd > text.length) return;
       if (bodyEnd < text.length) complain('bytes after the request', text);
       text = '';
@@ -222,7 +225,9 @@ function onConnection(socket: Socket): void {
       socket.write('HTTP/1.1 101 Switching Protocols\r\nUpgrade: fuzz\r\nConnection: upgrade\r\n\r\n');
       if (random.chance(0.3)) setTimeout(() => socket.end('bye'), random.below(20));
     } else {
-      const body = head.startsWith('HEAD ') ? '' : 'g'.repeat(random.below(random.chance(0.02) ? 100_000 : 500));
+      const body = head.startsWith('HEAD ')
+        ? ''
+        : 'g'.repeat(random.below(random.chance(0.02) ? 100_000 : 500));
       if (random.chance(0.3) && body !== '') socket.write(chunked(body));
       else socket.write(whole(body));
     }

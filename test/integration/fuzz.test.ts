@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { connect } from 'node:net';
 import { test } from 'node:test';
 import { Worker } from 'node:worker_threads';
-import { freePort, freePorts } from '../support/ports.ts';
 import { createSandbox, startPortico } from '../support/portico.ts';
+import { freePort, freePorts } from '../support/ports.ts';
 import { until } from '../support/wait.ts';
 import { allGaugesAtRest, countsAreZero, gauges } from './endurance-load.ts';
 import { type Conversation, createRandom, makeConversation } from './fuzz-requests.ts';
@@ -16,11 +16,11 @@ const PARALLEL = 64;
 /** `max_conns` of each upstream server. */
 const PLACES = 100;
 /** A clean conversation that is not over after so long, in milliseconds, is stuck. */
-const STUCK = Number(process.env['FUZZ_STUCK'] ?? 30_000);
+const STUCK = 20_000;
 /** So long a client that stalls, or waits, is silent before it goes, unless the server closes first. */
 const SILENCE = 600;
 
-const locations = (good: string, bad: string, dead: number) => `
+const locations = (good: string, bad: string, dead: number, patience = '') => `
   add_header X-Number $arg_n always;
   location = /local { return 200 "local $arg_n\\n"; }
   location = /empty { return 204; }
@@ -34,10 +34,10 @@ const locations = (good: string, bad: string, dead: number) => `
   location /unbuffered { proxy_buffering off; proxy_request_buffering off; proxy_pass http://${good}; }
   location ~ ^/regex/(\\d+)/(.*)$ { proxy_pass http://${good}/good?$2=$1; }
   location = /limited { client_max_body_size 100; proxy_pass http://${good}; }
-  location /bad { proxy_pass http://${bad}; }
-  location /bad-unbuffered { proxy_buffering off; proxy_request_buffering off; proxy_pass http://${bad}/bad; }
-  location /bad-careless { proxy_ignore_client_abort on; proxy_intercept_errors on; error_page 502 504 = /local; proxy_pass http://${bad}/bad; }
-  location /upgrade { proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection upgrade; proxy_pass http://${bad}; }
+  location /bad { ${patience} proxy_pass http://${bad}; }
+  location /bad-unbuffered { ${patience} proxy_buffering off; proxy_request_buffering off; proxy_pass http://${bad}/bad; }
+  location /bad-careless { ${patience} proxy_ignore_client_abort on; proxy_intercept_errors on; error_page 502 504 = /local; proxy_pass http://${bad}/bad; }
+  location /upgrade { ${patience} proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection upgrade; proxy_pass http://${bad}; }
   location = /dead { proxy_pass http://127.0.0.1:${dead}; }
   location = /hold { proxy_pass http://${bad}; proxy_read_timeout 60s; proxy_next_upstream off; }
   location = /hold-good { proxy_pass http://${good}/hold; proxy_next_upstream off; }
@@ -116,7 +116,8 @@ function numbersOf(heard: string): number[] {
 
 /** A conversation for a message, with what is long and dull in it made short. */
 function show(conversation: Conversation, heard: string): string {
-  const brief = (text: string) => JSON.stringify(text.replace(/(.)\1{20,}/g, (run, [byte]) => `<${run.length} times ${byte}>`));
+  const brief = (text: string) =>
+    JSON.stringify(text.replace(/(.)\1{20,}/g, (run, [byte]) => `<${run.length} times ${byte}>`));
   return `${conversation.pieces.map(brief).join(', ')} and ${conversation.ending}; heard ${brief(heard)}`;
 }
 
@@ -124,7 +125,7 @@ test('200,000 random and mutated requests crash nothing, and leave no counter of
   await using upstream = await startUpstream();
   const [port, hastyPort] = (await freePorts(2)) as [number, number];
   const dead = await freePort();
-  await using sandbox = { ...createSandbox(), [Symbol.asyncDispose]: async () => {} };
+  using sandbox = createSandbox();
   sandbox.write('html/static/small.txt', 'small\n');
   sandbox.write('html/static/index.html', '<p>index</p>\n');
   sandbox.write('html/static/big.bin', 'x'.repeat(300_000));
@@ -153,7 +154,7 @@ test('200,000 random and mutated requests crash nothing, and leave no counter of
       ${group('bad')}
       server {
         listen 127.0.0.1:${port} backlog=1024;
-        ${locations('good', 'bad', dead)}
+        ${locations('good', 'bad', dead, 'proxy_read_timeout 2s; proxy_send_timeout 2s;')}
       }
       server {
         listen 127.0.0.1:${hastyPort} backlog=1024;
@@ -188,7 +189,9 @@ test('200,000 random and mutated requests crash nothing, and leave no counter of
       const expected = conversation.numbers;
       if (expected !== undefined) {
         if (stuck || numbers.join() !== expected.join()) {
-          problems.push(`${stuck ? 'stuck' : 'closed'} after ${numbers.length} of ${expected.length} answers (${numbers}): ${show(conversation, heard)}`);
+          problems.push(
+            `${stuck ? 'stuck' : 'closed'} after ${numbers.length} of ${expected.length} answers (${numbers}): ${show(conversation, heard)}`,
+          );
         }
       } else if (numbers.length > conversation.requests + 4) {
         // A mutation may have made more of them, but not many.
@@ -216,9 +219,14 @@ test('200,000 random and mutated requests crash nothing, and leave no counter of
   await countsAreZero(port, [upstream], 2 * PLACES, '/hold-good');
   await allGaugesAtRest(port);
   const { requests } = await gauges(port);
-  await until('each request to be in the access log, once', () => sandbox.read('logs/access.log').split('\n').length - 1 === requests, {
-    explain: () => `${requests} requests, ${sandbox.read('logs/access.log').split('\n').length - 1} lines`,
-  });
-  assert.ok(requests > REQUESTS * 0.75, `only ${requests} of ${sent} requests were read`);
+  await until(
+    'each request to be in the access log, once',
+    () => sandbox.read('logs/access.log').split('\n').length - 1 === requests,
+    {
+      explain: () => `${requests} requests, ${sandbox.read('logs/access.log').split('\n').length - 1} lines`,
+    },
+  );
+  // The others came after one that closed the connection, or their client had gone.
+  assert.ok(requests > REQUESTS * 0.65, `only ${requests} of ${sent} requests were read`);
   assert.equal(portico.stderr(), '');
 });

@@ -194,7 +194,8 @@ test('worker_connections limits the connections of a worker, and no request that
     const refused = () => clients.filter(({ socket }) => socket.destroyed || socket.readableEnded).length;
     await until('connections beyond the limit closed', () => refused() >= 1100 - 1024);
     const kept = clients.filter(({ socket }) => !socket.destroyed && !socket.readableEnded);
-    assert.ok(kept.length > 1000, `${kept.length} connections are left`);
+    // Those whose first bytes had not been read when places were short count as idle, and may have gone too.
+    assert.ok(kept.length > 800 && kept.length <= 1024, `${kept.length} connections are left`);
     // Room for those to the servers.
     for (const client of kept.splice(0, 100)) client.destroy();
     await until('connections given back', async () => {

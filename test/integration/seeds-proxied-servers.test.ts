@@ -139,8 +139,8 @@ for (const workers of [1, 2]) {
     let shipped: Shipped;
     let url: string;
     const servers: ReturnType<typeof createHttpServer>[] = [];
-    /** What the last server told its client: `close 4001 bye`. */
-    let closes: string[] = [];
+    /** How connections ended for the servers: `/ws/path 4001 bye`. */
+    const closes: string[] = [];
 
     before(async () => {
       shipped = await startShipped('proxy-pass.conf', { workers, backends: {} });
@@ -158,7 +158,7 @@ for (const workers of [1, 2]) {
             else if (!binary && data.toString() === 'drop me') socket.terminate();
             else socket.send(data, { binary });
           });
-          socket.on('close', (code, reason) => closes.push(`${code} ${reason}`));
+          socket.on('close', (code, reason) => closes.push(`${request.url} ${code} ${reason}`));
         });
         servers.push(await listening(server, shipped.port(documented)));
       }
@@ -222,26 +222,21 @@ for (const workers of [1, 2]) {
     });
 
     test('close codes and reasons come through, from either side', async () => {
-      closes = [];
-      const first = await open();
+      const first = await open('closing');
       first.socket.close(4001, 'bye');
       assert.equal(await ended(first.socket), '4001 bye');
-      await until('the close at the server', () => closes.length === 1);
-      assert.deepEqual(closes, ['4001 bye']);
-      const second = await open();
+      await until('the close at the server', () => closes.includes('/ws/closing 4001 bye'));
+      const second = await open('closed');
       second.socket.send('close me');
       assert.equal(await ended(second.socket), '4002 as you like');
-      await until('the second close at the server', () => closes.length === 2);
-      assert.deepEqual(closes, ['4001 bye', '4002 as you like']);
+      await until('the close at the server', () => closes.includes('/ws/closed 4002 as you like'));
     });
 
     test('a side that just goes takes the other one with it', async () => {
-      closes = [];
-      const first = await open();
+      const first = await open('going');
       first.socket.terminate();
-      await until('the close at the server', () => closes.length === 1);
-      assert.deepEqual(closes, ['1006 ']);
-      const second = await open();
+      await until('the close at the server', () => closes.includes('/ws/going 1006 '));
+      const second = await open('gone');
       second.socket.send('drop me');
       assert.equal(await ended(second.socket), '1006 ');
     });

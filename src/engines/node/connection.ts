@@ -616,7 +616,8 @@ export class ClientConnection implements Carrier, DownstreamConnection, Reusable
       return;
     }
     if (this.answerEnded) {
-      if (this.exchange !== undefined) this.finishAnswer();
+      // In DISCARD the answer has been seen off; the next head comes after the rest of the body, not before.
+      if (this.exchange !== undefined && this.state !== DISCARD) this.finishAnswer();
     } else if (this.awaitingDrain) {
       this.awaitingDrain = false;
       const { exchange } = this;
@@ -648,8 +649,9 @@ export class ClientConnection implements Carrier, DownstreamConnection, Reusable
           this.socket.destroy();
           return;
         }
-        // What had come may have been all of it: then this has been called again from there.
-        if ((this.state as number) !== BODY) return;
+        // What had come may have been all of it: then this has been called again from there, and the connection may be
+        // in the middle of the next request's body by now.
+        if (this.body !== body) return;
         this.state = DISCARD;
         this.timer.start(Math.min(settings.lingering_timeout, settings.lingering_time));
         this.socket.resume();
