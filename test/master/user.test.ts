@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { chmodSync, chownSync, readFileSync } from 'node:fs';
+import { chmodSync, chownSync, readFileSync, renameSync } from 'node:fs';
 import { test } from 'node:test';
 import { userId } from '../../src/master/accounts.ts';
 import { get } from '../support/client.ts';
@@ -59,8 +59,9 @@ test('the whole process becomes the user, once its sockets are open', {
   // A worker that is replaced listens where it can.
   await new Promise((resolve) => setTimeout(resolve, 1100));
   const from = portico.errorLog().length;
-  sandbox.write('crash', '');
-  chownSync(sandbox.path('crash'), nobody!, -1);
+  sandbox.write('crash.coming', '');
+  chownSync(sandbox.path('crash.coming'), nobody!, -1);
+  renameSync(sandbox.path('crash.coming'), sandbox.path('crash'));
   await portico.logged(/start worker \d /, from);
   assert.match(
     portico.errorLog().slice(from),

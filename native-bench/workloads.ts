@@ -1,0 +1,170 @@
+/** What is weighed. A workload is data: which load, with which setups, counted in what. */
+import { plainSetup, type Setup } from './setup.ts';
+import type { Load } from './wrk.ts';
+
+/** What the cost is divided by: microseconds a request, milliseconds a gigabyte, kilobytes a connection. */
+export type Unit = 'request' | 'gigabyte' | 'connection';
+
+/** One kind of work. */
+export interface Workload {
+  readonly name: string;
+  /** One line for the table and the chart. */
+  readonly title: string;
+  readonly unit: Unit;
+  /** What wrk does in each round; none for the idle connections, which wrk has no notion of. */
+  readonly load?: Omit<Load, 'seconds'>;
+  /** Bytes the proxy carries for a request beside those wrk has read: the upload. */
+  readonly uploaded?: number;
+  /** How many connections lie idle. */
+  readonly idle?: number;
+  /** How many times as long as the others' its turns are, where one answer takes most of a second. */
+  readonly stretch?: number;
+  /** Every peer takes part once with each; the first is what the others are compared with. */
+  readonly setups: readonly Setup[];
+  /** Whether `--quick` has Node's libraries take part; elsewhere they always do, if they can. */
+  readonly librariesInQuick?: boolean;
+  /** Whether what is weighed is what the second setup costs more than the first. */
+  readonly added?: boolean;
+}
+
+const plain: readonly Setup[] = [plainSetup];
+const small = { path: '/small', connections: 64 };
+
+/** About 4 kB of what browsers and single sign-on put into a request. */
+const largeHeaders: readonly string[] = [
+  'User-Agent: Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36',
+  'Accept: text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8',
+  'Accept-Language: en-GB,en;q=0.8,de;q=0.5',
+  'Accept-Encoding: gzip, deflate, br, zstd',
+  'Cache-Control: no-cache',
+  'Referer: https://example.com/a/page/somewhere/deep/in/the/site?with=a&few=parameters',
+  'Sec-Fetch-Dest: document',
+  'Sec-Fetch-Mode: navigate',
+  'Sec-Fetch-Site: same-origin',
+  'X-Request-Id: 0a1b2c3d-4e5f-6071-8293-a4b5c6d7e8f9',
+  `Authorization: Bearer ${'eyJhbGciOi'.repeat(100)}`,
+  `Cookie: ${Array.from({ length: 20 }, (_, index) => `cookie_${index}=${'v0123456789abcdef'.repeat(7)}`)
+    .join('; ')
+    .slice(0, 2350)}`,
+];
+
+/** All workloads, in the order of the report. */
+export const workloads: readonly Workload[] = [
+  {
+    name: 'keepalive',
+    title: 'keep-alive, 100-byte responses, 64 connections',
+    unit: 'request',
+    load: small,
+    setups: plain,
+    librariesInQuick: true,
+  },
+  {
+    name: 'pipeline',
+    title: 'the same, Portico with keepalive_pipeline 16',
+    unit: 'request',
+    load: small,
+    setups: [{ ...plainSetup, pipeline: 16 }],
+  },
+  {
+    name: 'connections',
+    title: 'a new connection for each request',
+    unit: 'request',
+    load: { ...small, headers: ['Connection: close'] },
+    setups: plain,
+  },
+  {
+    name: '16k',
+    title: '16 kB responses, 64 connections',
+    unit: 'request',
+    load: { path: '/16k', connections: 64 },
+    setups: plain,
+  },
+  {
+    name: '1m',
+    title: '1 MB responses, 16 connections',
+    unit: 'gigabyte',
+    load: { path: '/1m', connections: 16 },
+    setups: plain,
+  },
+  {
+    name: '100m',
+    title: '100 MB responses, 4 connections',
+    unit: 'gigabyte',
+    load: { path: '/100m', connections: 4 },
+    stretch: 3,
+    setups: plain,
+  },
+  {
+    name: 'upload',
+    title: '1 MB uploads, 16 connections',
+    unit: 'gigabyte',
+    load: { path: '/upload', connections: 16, upload: 1_048_576 },
+    uploaded: 1_048_576,
+    setups: plain,
+  },
+  {
+    name: 'headers',
+    title: '4 kB of request headers, 64 connections',
+    unit: 'request',
+    load: { ...small, headers: largeHeaders },
+    setups: plain,
+  },
+  {
+    name: 'idle',
+    title: 'memory of each of 10,000 idle connections',
+    unit: 'connection',
+    idle: 10_000,
+    setups: [{ ...plainSetup, connections: 12_000 }],
+  },
+  {
+    name: 'least-conn',
+    title: '32 upstream servers, least_conn',
+    unit: 'request',
+    load: small,
+    setups: [{ ...plainSetup, servers: 32, balance: 'least_conn' }],
+  },
+  {
+    name: 'workers',
+    title: 'two workers, 8 upstream servers, least_conn',
+    unit: 'request',
+    load: small,
+    setups: [1, 2].map((workers) => ({
+      ...plainSetup,
+      label: `${workers} worker${workers > 1 ? 's' : ''}`,
+      workers,
+      servers: 8,
+      balance: 'least_conn',
+    })),
+  },
+  {
+    name: 'access-log',
+    title: 'what the access log adds',
+    unit: 'request',
+    load: small,
+    setups: [
+      { ...plainSetup, label: 'no log' },
+      { ...plainSetup, label: 'log', accessLog: true },
+    ],
+    added: true,
+  },
+];
+
+/** A setting that a run goes through the values of. */
+export interface Sweep {
+  readonly setting: 'worker_connections' | 'worker_processes';
+  readonly values: readonly number[];
+}
+
+/** The workload with one setup for each value of the sweep, made from its first. */
+export function swept(workload: Workload, sweep: Sweep): Workload {
+  const [first] = workload.setups;
+  return {
+    ...workload,
+    added: false,
+    setups: sweep.values.map((value) => ({
+      ...first,
+      label: `${sweep.setting}=${value}`,
+      ...(sweep.setting === 'worker_connections' ? { connections: value } : { workers: value }),
+    })),
+  };
+}
