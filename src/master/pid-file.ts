@@ -32,6 +32,7 @@ export interface PidFile {
  */
 export function openPidFile(path: string, owner?: number): PidFile {
   const temporary = owner === undefined ? `${path}.${process.pid}` : path;
+  const isNew = temporary !== path || !existsSync(pathBytes(path));
   let descriptor: number;
   try {
     descriptor = openSync(pathBytes(temporary), 'a+', 0o644);
@@ -50,7 +51,7 @@ export function openPidFile(path: string, owner?: number): PidFile {
     },
     close() {
       closeSync(descriptor);
-      if (temporary !== path) unlinkSync(pathBytes(temporary));
+      if (isNew) removePidFile(temporary);
     },
   };
 }

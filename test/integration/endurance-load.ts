@@ -76,16 +76,19 @@ export async function gauges(port: number): Promise<Gauges> {
   return { active: active!, requests: requests!, reading: reading!, writing: writing!, waiting };
 }
 
-/** Waits until nobody but the connection that asks is connected, and each gauge says so. */
-export async function allGaugesAtRest(port: number, patience = 15_000): Promise<void> {
+/**
+ * Waits until so many connections are open and idle, and nobody else is connected but the one that asks: a connection
+ * that its client has closed is known to the server a little later.
+ */
+export async function onlyIdle(port: number, idle: number): Promise<void> {
   let last: Gauges | undefined;
   await until(
-    'the gauges to be at rest',
+    `the gauges to show ${idle} idle connections and nothing else`,
     async () => {
       last = await gauges(port);
-      return last.active === 1 && last.reading === 0 && last.writing === 1 && last.waiting === 0;
+      return last.active === idle + 1 && last.reading === 0 && last.writing === 1 && last.waiting === idle;
     },
-    { patience, explain: () => JSON.stringify(last) },
+    { explain: () => JSON.stringify(last) },
   );
 }
 

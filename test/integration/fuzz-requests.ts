@@ -1,4 +1,4 @@
-/** Random conversations of a client, valid and broken, for fuzz.test.ts. The same seed makes the same ones. */
+/** Random conversations of a client, valid and broken, for fuzz-run.ts. The same seed makes the same ones. */
 
 /** A source of random numbers. */
 export interface Random {

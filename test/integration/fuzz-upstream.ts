@@ -1,5 +1,5 @@
 /**
- * Upstream servers that misbehave at random, in a thread of their own, for fuzz.test.ts. They also look at what they are
+ * Upstream servers that misbehave at random, in a thread of their own, for fuzz-run.ts. They also look at what they are
  * asked: a proxy must not pass on anything that two parsers could read in two ways.
  *
  * A request for `/hold` waits until the test says so, one for `/bad` gets anything at all, one for `/upgrade` is
