@@ -1,6 +1,7 @@
 /** The pid file. */
 import {
   closeSync,
+  existsSync,
   fchownSync,
   ftruncateSync,
   openSync,
