@@ -2,6 +2,7 @@
  * One request and its answer, on its way through the program. The state only: what is done to it stands in
  * `run.ts` (phases), `send.ts` (the answer's head), `finalize.ts` (its end), `request-body.ts` (the body).
  */
+import { wallMilliseconds } from '../event/clock.ts';
 import type { HeaderBlock } from '../http/header-block.ts';
 import type { AddressAndPort } from '../http/ip-address.ts';
 import type { RequestFraming } from '../http/request-check.ts';
@@ -148,7 +149,7 @@ export class Exchange {
     this.headers = head.headers;
     this.contentLength = framing.contentLength;
     this.chunked = framing.chunked;
-    this.startedAt = Date.now();
+    this.startedAt = wallMilliseconds();
     this.uri = head.uri;
     this.args = head.args;
     this.plain = head.validUnparsedUri;

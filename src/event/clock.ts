@@ -26,7 +26,7 @@ function oncePerSecond(format: (date: Date) => string): () => string {
   let text = '';
   return () => {
     // Not `| 0`: seconds leave the 32-bit integers in 2038.
-    const second = Math.floor(Date.now() / 1000);
+    const second = Math.floor(wallMilliseconds() / 1000);
     if (second !== cachedSecond) {
       cachedSecond = second;
       text = format(new Date(second * 1000));
@@ -55,10 +55,34 @@ export const iso8601: () => string = oncePerSecond(
     `${date.getFullYear()}-${two(date.getMonth() + 1)}-${two(date.getDate())}T${timeOfDay(date)}${zone(date, ':')}`,
 );
 
+let monotonic = 0;
+let wall = 0;
+let known = false;
+
+/** Looks at the clocks, once for all that is done in this turn of the event loop. */
+function look(): void {
+  monotonic = performance.now();
+  wall = Date.now();
+  known = true;
+  setImmediate(forget);
+}
+
+function forget(): void {
+  known = false;
+}
+
 /**
  * Milliseconds, with a fraction, since a moment of this thread's own choice (its start). Never goes back and knows
- * nothing of changes to the system's clock, so it is the one to measure how long something takes.
+ * nothing of changes to the system's clock, so it is the one to measure how long something takes. The same for all of
+ * one turn of the event loop, as nginx's: a request asks for the time a dozen times.
  */
 export function nowMilliseconds(): number {
-  return performance.now();
+  if (!known) look();
+  return monotonic;
+}
+
+/** Milliseconds since the epoch; the same for all of one turn of the event loop. */
+export function wallMilliseconds(): number {
+  if (!known) look();
+  return wall;
 }

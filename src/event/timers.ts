@@ -12,8 +12,10 @@
  * - A deadline further away than one turn of the wheel (about 100 s) waits in the last slot of the turn and is looked
  *   at once a turn, so days cost nothing either.
  *
- * A timer never fires early, and late by one tick at most, plus whatever the event loop was held up.
+ * A timer is early by no more than what the turn of the event loop that set it had already lasted, and late by one tick at
+ * most, plus whatever the event loop was held up.
  */
+import { nowMilliseconds } from './clock.ts';
 
 /** Milliseconds of one tick. */
 export const TICK = 25;
@@ -119,6 +121,8 @@ class WheelTimer implements Timer {
 class Wheel implements TimerWheel {
   readonly #slots: (WheelTimer | undefined)[] = new Array<WheelTimer | undefined>(SLOTS).fill(undefined);
   readonly #now: () => number;
+  /** As `#now`, but not looked at again in the same turn of the event loop. */
+  readonly #turnNow: () => number;
   readonly #schedule: (wake: () => void, milliseconds: number) => () => void;
   readonly #wake: () => void;
   /** The last tick whose slot has been emptied. */
@@ -131,6 +135,7 @@ class Wheel implements TimerWheel {
 
   constructor(options: TimerWheelOptions) {
     this.#now = options.now ?? (() => performance.now());
+    this.#turnNow = options.now ?? nowMilliseconds;
     this.#schedule = options.schedule ?? nodeTimer(options.keepAlive === true);
     this.#wake = () => {
       this.#cancelWake = undefined;
@@ -145,7 +150,7 @@ class Wheel implements TimerWheel {
 
   /** The first tick that is not earlier than so many milliseconds from now. */
   tickAt(milliseconds: number): number {
-    return Math.ceil((this.#now() + (milliseconds > 0 ? milliseconds : 0)) / TICK);
+    return Math.ceil((this.#turnNow() + (milliseconds > 0 ? milliseconds : 0)) / TICK);
   }
 
   link(timer: WheelTimer): void {

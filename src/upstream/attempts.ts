@@ -1,5 +1,6 @@
 /** The attempts of one exchange: chooses servers one after another, and gives back what each was counted. */
 
+import { wallMilliseconds } from '../event/clock.ts';
 import type { PeerAddress } from './address.ts';
 import type { AttemptOutcome, Balancer, Selection } from './balance/index.ts';
 import { createSelection } from './balance/index.ts';
@@ -22,7 +23,7 @@ export interface AttemptsGroup {
 
 /** Seconds of a clock all workers share, as the peer table has them. */
 function nowSeconds(): number {
-  return Math.floor(Date.now() / 1000) | 0;
+  return Math.floor(wallMilliseconds() / 1000) | 0;
 }
 
 export class Attempts implements UpstreamAttempts {

@@ -7,13 +7,13 @@
  */
 import { connect, type NetConnectOpts, type Socket } from 'node:net';
 import { type ConnectionOptions, connect as connectTls, type TLSSocket } from 'node:tls';
+import { giveBuffer, takeBuffer } from '../event/buffers.ts';
 import { nowMilliseconds } from '../event/clock.ts';
 import type { ConnectionLimit, Reusable } from '../event/connection-limit.ts';
 import type { Timer, TimerWheel } from '../event/timers.ts';
 import { ChunkedDecoder } from '../http/chunked.ts';
 import { type ResponseFraming, ResponseHeadParser } from '../http/response-head.ts';
 import { type LocalAddress, type PeerAddress, parseLocalAddress } from './address.ts';
-import { giveBuffer, takeBuffer } from './buffers.ts';
 import type { UpstreamSettings } from './client.ts';
 import type { ConnectionPool, PoolBucket } from './pool.ts';
 import { checkCertificate, serverNameToSend, tlsHostName, type UpstreamTls } from './tls.ts';

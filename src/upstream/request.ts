@@ -2,13 +2,14 @@
  * One request on one connection, and the reading of its answer (RFC 9112 6.3): head, body by its framing, what comes
  * too much and what comes too little, as nginx judges it.
  */
+
+import { giveBuffer } from '../event/buffers.ts';
 import { nowMilliseconds } from '../event/clock.ts';
 import { CHUNKED_DATA, CHUNKED_DONE, CHUNKED_NEED_MORE, type ChunkedDecoder } from '../http/chunked.ts';
 import type { HeaderBlock } from '../http/header-block.ts';
 import { FAILED, NEED_MORE } from '../http/request-head.ts';
 import { checkResponseHead, NO_VALID_HEADER } from '../http/response-head.ts';
 import { describeError } from '../log/system-errors.ts';
-import { giveBuffer } from './buffers.ts';
 import type { UpstreamRequest, UpstreamSettings } from './client.ts';
 import type { ConnectionUser, UpstreamConnection } from './connection.ts';
 import { describeConnectError, describeHandshakeError, describeTransferError } from './failure.ts';

@@ -43,6 +43,7 @@ import {
   WAITING,
   WRITING,
 } from '../../shared/counters.ts';
+import { type ClientReader, ClientSocket } from './client-socket.ts';
 import type { NodeListener } from './listener.ts';
 import { RequestBodyReader } from './request-body-reader.ts';
 import { describeSocketError } from './socket-errors.ts';
@@ -66,7 +67,7 @@ const NO_BODY: RequestFraming = { contentLength: -1, chunked: false, connection:
 
 let lastNumber = 0;
 
-export class ClientConnection implements Carrier, DownstreamConnection, Reusable {
+export class ClientConnection implements Carrier, DownstreamConnection, ClientReader, Reusable {
   readonly number = ++lastNumber;
   readonly remoteAddress: string;
   readonly acceptedAt = Date.now();
@@ -79,6 +80,8 @@ export class ClientConnection implements Carrier, DownstreamConnection, Reusable
   previousIdle: Reusable | undefined = undefined;
 
   readonly socket: Socket;
+  /** The same, where what is read is borrowed. */
+  private readonly borrowing: ClientSocket | undefined;
   private readonly listener: NodeListener;
   private state: number = HEAD;
   /** True while the connection stands in the queue of idle ones. */
@@ -103,6 +106,8 @@ export class ClientConnection implements Carrier, DownstreamConnection, Reusable
   private answerEnded = false;
   /** Somebody has been told to wait for room. */
   private awaitingDrain = false;
+  /** TCP_NODELAY is set, or not wanted. */
+  private undelayed: boolean;
   /** True while `process` runs: an answer that is complete at once must not start another run inside it. */
   private processing = false;
   private lingerUntil = 0;
@@ -115,18 +120,21 @@ export class ClientConnection implements Carrier, DownstreamConnection, Reusable
 
   constructor(socket: Socket, listener: NodeListener) {
     this.socket = socket;
+    this.borrowing = socket instanceof ClientSocket ? socket : undefined;
     this.listener = listener;
     this.remoteAddress = socket.remoteAddress ?? 'unix:';
+    this.undelayed = !listener.defaultServer.settings.tcp_nodelay;
     this.timer = listener.runtime.timers.timer(onTimer, this);
     const { counters } = listener.runtime;
     counters.add(HANDLED, 1);
     counters.add(ACTIVE_CONNECTIONS, 1);
     counters.add(WAITING, 1);
-    socket.on('data', (chunk: Buffer) => this.onData(chunk));
-    socket.on('drain', () => this.onSocketDrain());
-    socket.on('end', () => this.onInputEnd());
-    socket.on('error', (error) => this.onError(error));
-    socket.on('close', () => this.onClose());
+    (socket as OwnedSocket).reader = this;
+    if (this.borrowing === undefined) socket.on('data', onData);
+    socket.on('drain', onDrain);
+    socket.on('end', onEnd);
+    socket.on('error', onError);
+    socket.on('close', onClose);
     // nginx counts a connection that has sent nothing as one that may be closed when places are short.
     this.timer.start(listener.defaultServer.settings.client_header_timeout);
     this.enterIdle();
@@ -158,23 +166,36 @@ export class ClientConnection implements Carrier, DownstreamConnection, Reusable
 
   // ---- input ----
 
-  private onData(chunk: Buffer): void {
+  get streaming(): boolean {
+    return (this.state === BODY && this.body!.reading) || (this.state === TUNNEL && !this.socket.isPaused());
+  }
+
+  received(buffer: Buffer, length: number): void {
+    // A head is parsed where it stands: most reads are one, and then nothing else has to be made.
+    if (this.state === HEAD) this.process(buffer, length);
+    else this.onBytes(buffer.subarray(0, length));
+  }
+
+  /** A piece that is to be looked at after the read is over. */
+  keep(piece: Buffer): Buffer {
+    return this.borrowing === undefined ? piece : this.borrowing.keep(piece);
+  }
+
+  /** Bytes in any state but HEAD. */
+  private onBytes(chunk: Buffer): void {
     switch (this.state) {
-      case HEAD:
-        this.process(chunk);
-        return;
       case BODY:
         this.onBodyBytes(chunk);
         return;
       case BUSY:
-        this.held = this.held === undefined ? chunk : Buffer.concat([this.held, chunk]);
+        this.held = this.held === undefined ? this.keep(chunk) : Buffer.concat([this.held, chunk]);
         this.socket.pause();
         return;
       case DISCARD:
         this.discard(chunk);
         return;
       case TUNNEL:
-        this.tunnelReceiver?.data(chunk);
+        this.tunnelReceiver?.data(this.keep(chunk));
         return;
       case LINGER: {
         const left = this.lingerUntil - Date.now();
@@ -188,16 +209,18 @@ export class ClientConnection implements Carrier, DownstreamConnection, Reusable
   }
 
   /** Reads requests from a chunk, and from what is left of it, for as long as their answers are complete at once. */
-  private process(first: Buffer): void {
+  private process(first: Buffer, length: number): void {
     let chunk: Buffer | undefined = first;
+    let end = length;
     this.processing = true;
     while (chunk !== undefined && this.state === HEAD) {
       if (this.idle) this.leaveIdle();
-      chunk = this.readHead(chunk);
+      chunk = this.readHead(chunk, end);
       if (this.state === HEAD && chunk === undefined && this.held !== undefined) {
         chunk = this.held;
         this.held = undefined;
       }
+      if (chunk !== undefined) end = chunk.length;
     }
     this.processing = false;
     // Reading stopped where the next head had begun to arrive with the body before it.
@@ -205,11 +228,11 @@ export class ClientConnection implements Carrier, DownstreamConnection, Reusable
   }
 
   /** @returns what the next request begins with, where this one's answer is complete already */
-  private readHead(chunk: Buffer): Buffer | undefined {
+  private readHead(chunk: Buffer, end: number): Buffer | undefined {
     const { listener } = this;
     if (this.gauge === WAITING) this.setGauge(READING);
     const parser = this.parser ?? listener.takeParser();
-    const outcome = parser.parse(chunk, 0, chunk.length);
+    const outcome = parser.parse(chunk, 0, end);
     if (outcome === NEED_MORE) {
       if (this.parser === undefined) {
         this.parser = parser;
@@ -223,7 +246,7 @@ export class ClientConnection implements Carrier, DownstreamConnection, Reusable
     const { head } = parser;
     if (outcome === COMPLETE) {
       const error = checkRequestHead(head, false, framing);
-      const rest = parser.consumed < chunk.length ? chunk.subarray(parser.consumed) : undefined;
+      const rest = parser.consumed < end ? this.keep(chunk.subarray(parser.consumed, end)) : undefined;
       listener.returnParser(parser);
       if (error === undefined) return this.serve(head, rest);
       this.refuse(head, error);
@@ -302,7 +325,7 @@ export class ClientConnection implements Carrier, DownstreamConnection, Reusable
     finalize(exchange, error.status);
   }
 
-  private onInputEnd(): void {
+  onInputEnd(): void {
     this.inputEnded = true;
     switch (this.state) {
       case HEAD:
@@ -336,7 +359,7 @@ export class ClientConnection implements Carrier, DownstreamConnection, Reusable
     }
   }
 
-  private onError(error: Error): void {
+  onError(error: Error): void {
     const level =
       isSystemError(error) && (error.code === 'ECONNRESET' || error.code === 'EPIPE') ? 'info' : 'error';
     const message = describeSocketError(error);
@@ -344,10 +367,11 @@ export class ClientConnection implements Carrier, DownstreamConnection, Reusable
     else logConnection(this.listener.site.errorLog, level, message, this, this.listener.text);
   }
 
-  private onClose(): void {
+  onClose(): void {
     if (this.state === CLOSED) return;
     const { exchange } = this;
     this.state = CLOSED;
+    this.borrowing?.releaseBuffer();
     if (this.idle) this.leaveIdle();
     this.timer.stop();
     this.sendTimer?.stop();
@@ -400,7 +424,7 @@ export class ClientConnection implements Carrier, DownstreamConnection, Reusable
     this.state = BUSY;
     this.body = undefined;
     if (rest.length > 0) {
-      this.held = rest;
+      this.held = this.keep(rest);
       this.socket.pause();
     } else this.socket.resume();
     if (this.answerEnded) this.afterAnswer();
@@ -464,6 +488,7 @@ export class ClientConnection implements Carrier, DownstreamConnection, Reusable
     } else head += 'Connection: close\r\n';
     head += `${fields}\r\n`;
     this.headBytes = head.length;
+    if (contentLength < 0 || contentLength > COPY_LIMIT) this.undelay();
     this.pendingHead = head;
   }
 
@@ -546,6 +571,7 @@ export class ClientConnection implements Carrier, DownstreamConnection, Reusable
 
   tunnel(receiver: TunnelReceiver): Tunnel {
     this.flush();
+    this.undelay();
     this.state = TUNNEL;
     this.tunnelReceiver = receiver;
     this.timer.stop();
@@ -579,6 +605,16 @@ export class ClientConnection implements Carrier, DownstreamConnection, Reusable
     };
   }
 
+  /**
+   * Sets TCP_NODELAY, late, as nginx does: a connection closed after one answer that leaves in one piece has no need of
+   * it, and is spared the system call.
+   */
+  private undelay(): void {
+    if (this.undelayed) return;
+    this.undelayed = true;
+    this.socket.setNoDelay(true);
+  }
+
   private takeHead(): string {
     const head = this.pendingHead;
     this.pendingHead = '';
@@ -605,7 +641,7 @@ export class ClientConnection implements Carrier, DownstreamConnection, Reusable
     this.sendTimer.start(timeout);
   }
 
-  private onSocketDrain(): void {
+  onSocketDrain(): void {
     if (this.socket.writableLength > 0 || this.state === CLOSED) return;
     this.sendTimer?.stop();
     if (this.state === TUNNEL) {
@@ -686,7 +722,7 @@ export class ClientConnection implements Carrier, DownstreamConnection, Reusable
       else this.timer.start(Math.min(left, this.lingeringTimeout()));
       return;
     }
-    if (rest.length > 0) this.held = rest;
+    if (rest.length > 0) this.held = this.keep(rest);
     this.body = undefined;
     this.letGo();
     this.becomeReady();
@@ -715,6 +751,7 @@ export class ClientConnection implements Carrier, DownstreamConnection, Reusable
 
   /** Ready for the next request: at once where it is here already. */
   private becomeReady(): void {
+    this.undelay();
     this.state = HEAD;
     this.lingerUntil = 0;
     this.nextIsPipelined = this.held !== undefined;
@@ -723,7 +760,7 @@ export class ClientConnection implements Carrier, DownstreamConnection, Reusable
       const next = this.held;
       this.held = undefined;
       this.socket.resume();
-      this.process(next);
+      this.process(next, next.length);
       if (this.state !== HEAD || this.idle || this.parser !== undefined) return;
     }
     if (this.socket.isPaused()) this.socket.resume();
@@ -806,6 +843,29 @@ export class ClientConnection implements Carrier, DownstreamConnection, Reusable
     this.listener.runtime.counters.move(this.gauge, gauge);
     this.gauge = gauge;
   }
+}
+
+/** A socket that knows its connection, so that one function serves the events of all sockets. */
+type OwnedSocket = Socket & { reader?: ClientConnection };
+
+function onData(this: Socket, chunk: Buffer): void {
+  (this as OwnedSocket).reader!.received(chunk, chunk.length);
+}
+
+function onDrain(this: Socket): void {
+  (this as OwnedSocket).reader!.onSocketDrain();
+}
+
+function onEnd(this: Socket): void {
+  (this as OwnedSocket).reader!.onInputEnd();
+}
+
+function onError(this: Socket, error: Error): void {
+  (this as OwnedSocket).reader!.onError(error);
+}
+
+function onClose(this: Socket): void {
+  (this as OwnedSocket).reader!.onClose();
 }
 
 function closeConnection(connection: ClientConnection): void {

@@ -4,6 +4,7 @@ import { requestHeadLimits } from '../../core/head-limits.ts';
 import type { Runtime } from '../../core/runtime.ts';
 import type { Listener, Server, Site, VirtualServers } from '../../core/site.ts';
 import { type RequestHeadLimits, RequestHeadParser } from '../../http/request-head.ts';
+import { acceptDirectly } from './client-socket.ts';
 import { ClientConnection, countAccepted } from './connection.ts';
 
 /** Spare parsers kept by a listener: one serves all heads that arrive in one piece. */
@@ -34,7 +35,7 @@ export class NodeListener {
     this.limits = requestHeadLimits(this.defaultServer);
     this.netServer = createServer(
       // A mark of one byte: `drain` comes whenever something had to wait, however little, and a buffer is free again.
-      { allowHalfOpen: true, noDelay: this.defaultServer.settings.tcp_nodelay, highWaterMark: 1 },
+      { allowHalfOpen: true, highWaterMark: 1 },
       (socket) => this.accept(socket),
     );
     this.ready = new Promise((resolve, reject) => {
@@ -45,6 +46,7 @@ export class NodeListener {
         this.netServer.on('error', (error) =>
           this.site.errorLog.write('crit', `accept() failed (${error.message})`),
         );
+        acceptDirectly(this.netServer, (socket) => this.accept(socket));
         resolve();
       });
     });

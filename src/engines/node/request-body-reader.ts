@@ -33,6 +33,11 @@ export class RequestBodyReader {
     this.remaining = framing.contentLength;
   }
 
+  /** Nobody has asked to wait, or to be spared. */
+  get reading(): boolean {
+    return this.receiver !== undefined && !this.paused;
+  }
+
   /** Keeps what came along with the head. */
   preread(chunk: Buffer): void {
     this.held = chunk;
@@ -58,7 +63,7 @@ export class RequestBodyReader {
   take(chunk: Buffer): Buffer | undefined | null {
     if (this.dropping) return this.drop(chunk);
     if (this.receiver === undefined || this.paused) {
-      this.held = this.held === undefined ? chunk : Buffer.concat([this.held, chunk]);
+      this.held = this.held === undefined ? this.connection.keep(chunk) : Buffer.concat([this.held, chunk]);
       this.connection.socket.pause();
       return undefined;
     }
@@ -156,13 +161,13 @@ export class RequestBodyReader {
     if (chunk.length < this.remaining) {
       this.remaining -= chunk.length;
       this.exchange.bodyBytesReceived += chunk.length;
-      receiver?.data(chunk);
+      receiver?.data(this.connection.keep(chunk));
       return undefined;
     }
     const length = this.remaining;
     this.remaining = 0;
     this.exchange.bodyBytesReceived += length;
-    receiver?.data(length === chunk.length ? chunk : chunk.subarray(0, length));
+    receiver?.data(this.connection.keep(length === chunk.length ? chunk : chunk.subarray(0, length)));
     return this.complete(length === chunk.length ? NOTHING : chunk.subarray(length));
   }
 
@@ -172,7 +177,7 @@ export class RequestBodyReader {
       if (this.stopped) return undefined;
       if (this.paused) {
         // The receiver has had enough in the middle of the chunk.
-        if (position < chunk.length) this.held = chunk.subarray(position);
+        if (position < chunk.length) this.held = this.connection.keep(chunk.subarray(position));
         return undefined;
       }
       const outcome = decoder.next(chunk, position, chunk.length);
@@ -190,7 +195,7 @@ export class RequestBodyReader {
           return undefined;
         }
         this.received += length;
-        this.receiver?.data(chunk.subarray(decoder.dataStart, decoder.dataEnd));
+        this.receiver?.data(this.connection.keep(chunk.subarray(decoder.dataStart, decoder.dataEnd)));
       } else if (outcome === CHUNKED_NEED_MORE) {
         return undefined;
       } else if (outcome === CHUNKED_DONE) {

@@ -1,6 +1,6 @@
 /**
- * The buffers upstream connections read into: 64 kB each, handed from connection to connection. Pages nobody has
- * written to cost no memory, so a connection that brings small answers costs one page.
+ * The buffers connections read into: 64 kB each, handed from connection to connection. Pages nobody has written to cost
+ * no memory, so a connection that brings little costs one page.
  */
 
 /** Bytes of one buffer. */
