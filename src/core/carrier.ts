@@ -20,8 +20,11 @@ export interface BodySink {
 
 /** Receives the request's body, framing removed. */
 export interface BodyReceiver {
-  /** A piece of the body; the chunk is the receiver's to keep. */
-  data(chunk: Buffer): void;
+  /**
+   * A piece of the body.
+   * @returns true where the receiver has done with the chunk, whose memory is then used again; false where it keeps it
+   */
+  data(chunk: Buffer): boolean;
   /** The body is complete. */
   end(): void;
   /**

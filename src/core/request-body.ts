@@ -108,7 +108,7 @@ export function readRequestBody(exchange: Exchange, done: () => void): void {
   let held = 0;
   const receiver: BodyReceiver = {
     data(chunk) {
-      if (exchange.ended) return;
+      if (exchange.ended) return true;
       body.size += chunk.length;
       held += chunk.length;
       body.chunks.push(chunk);
@@ -116,6 +116,8 @@ export function readRequestBody(exchange: Exchange, done: () => void): void {
         held = 0;
         spill();
       }
+      // What is in a file has been copied there.
+      return body.chunks.length === 0;
     },
     end() {
       if (exchange.ended) return;

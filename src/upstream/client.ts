@@ -138,6 +138,8 @@ export interface UpstreamRequest {
   readonly bytesReceived: number;
   /** Bytes written for this request. `$upstream_bytes_sent` */
   readonly bytesSent: number;
+  /** Bytes written that the system has not taken yet; while there are any, what was written must not change. */
+  readonly pending: number;
   /** Bytes of body handed to the receiver. `$upstream_response_length` */
   readonly responseLength: number;
   /** The answer is complete, has failed, or the request was abandoned. */

@@ -107,6 +107,10 @@ export class HttpRequest implements UpstreamRequest, ConnectionUser {
     return this.#written - (this.over ? this.#unsent : this.#connection.pending);
   }
 
+  get pending(): number {
+    return this.over ? 0 : this.#connection.pending;
+  }
+
   // ---- for the one who asks ----
 
   start(): void {

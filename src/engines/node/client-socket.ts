@@ -80,9 +80,14 @@ export class ClientSocket extends Socket {
 
   /** A piece of what has been read that is to be looked at later: itself where its memory is not used again, else a copy. */
   keep(piece: Buffer): Buffer {
-    if (piece.buffer === shared.buffer) return Buffer.from(piece);
-    this.lend(piece);
-    return piece;
+    const kept = this.unshare(piece);
+    this.lend(kept);
+    return kept;
+  }
+
+  /** A piece of what has been read that other connections' reads leave alone; this one's may not, unless it is lent. */
+  unshare(piece: Buffer): Buffer {
+    return piece.buffer === shared.buffer ? Buffer.from(piece) : piece;
   }
 
   /** Notes that the memory of a piece belongs to somebody else from now on. */

@@ -181,6 +181,17 @@ export class ClientConnection implements Carrier, DownstreamConnection, ClientRe
     return this.borrowing === undefined ? piece : this.borrowing.keep(piece);
   }
 
+  /** Hands a piece of a body to its receiver. */
+  deliver(receiver: BodyReceiver, piece: Buffer): void {
+    const { borrowing } = this;
+    if (borrowing === undefined) {
+      receiver.data(piece);
+      return;
+    }
+    const own = borrowing.unshare(piece);
+    if (!receiver.data(own)) borrowing.lend(own);
+  }
+
   /** Bytes in any state but HEAD. */
   private onBytes(chunk: Buffer): void {
     switch (this.state) {

@@ -161,13 +161,15 @@ export class RequestBodyReader {
     if (chunk.length < this.remaining) {
       this.remaining -= chunk.length;
       this.exchange.bodyBytesReceived += chunk.length;
-      receiver?.data(this.connection.keep(chunk));
+      if (receiver !== undefined) this.connection.deliver(receiver, chunk);
       return undefined;
     }
     const length = this.remaining;
     this.remaining = 0;
     this.exchange.bodyBytesReceived += length;
-    receiver?.data(this.connection.keep(length === chunk.length ? chunk : chunk.subarray(0, length)));
+    if (receiver !== undefined) {
+      this.connection.deliver(receiver, length === chunk.length ? chunk : chunk.subarray(0, length));
+    }
     return this.complete(length === chunk.length ? NOTHING : chunk.subarray(length));
   }
 
@@ -195,7 +197,9 @@ export class RequestBodyReader {
           return undefined;
         }
         this.received += length;
-        this.receiver?.data(this.connection.keep(chunk.subarray(decoder.dataStart, decoder.dataEnd)));
+        if (this.receiver !== undefined) {
+          this.connection.deliver(this.receiver, chunk.subarray(decoder.dataStart, decoder.dataEnd));
+        }
       } else if (outcome === CHUNKED_NEED_MORE) {
         return undefined;
       } else if (outcome === CHUNKED_DONE) {

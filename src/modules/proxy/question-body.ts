@@ -204,11 +204,17 @@ export class StreamQuestion implements QuestionSender, BodyReceiver {
     if (!this.complete) this.exchange.carrier.pauseBody();
   }
 
-  data(chunk: Buffer): void {
-    if (this.stopped) return;
+  data(chunk: Buffer): boolean {
+    if (this.stopped) return true;
+    const { request } = this;
+    if (request !== undefined && chunk.length > JOINED_LIMIT && this.isNextAsItIs()) {
+      if (!request.write(chunk)) this.pause();
+      return request.pending === 0;
+    }
     this.chunks.push(chunk);
     this.size += chunk.length;
     this.flushSoon();
+    return false;
   }
 
   end(): void {
@@ -220,6 +226,17 @@ export class StreamQuestion implements QuestionSender, BodyReceiver {
     if (this.stopped) return;
     this.stopped = true;
     this.failed(status);
+  }
+
+  /** Nothing waits to be sent before what comes now, and nothing goes around it. */
+  private isNextAsItIs(): boolean {
+    return this.chunks.length === 0 && this.head === '' && !this.exchange.chunked;
+  }
+
+  private pause(): void {
+    if (this.paused) return;
+    this.paused = true;
+    this.exchange.carrier.pauseBody();
   }
 
   private flushSoon(): void {
@@ -256,9 +273,6 @@ export class StreamQuestion implements QuestionSender, BodyReceiver {
       if (after !== '') room = request.write(after);
     }
     if (complete) request.endRequest();
-    else if (!room && !this.paused) {
-      this.paused = true;
-      this.exchange.carrier.pauseBody();
-    }
+    else if (!room) this.pause();
   }
 }
