@@ -98,8 +98,10 @@ export class ClientConnection implements Carrier, DownstreamConnection, ClientRe
   private sendTimer: Timer | undefined = undefined;
   private gauge: typeof READING | typeof WRITING | typeof WAITING = WAITING;
 
-  /** The head, until the first piece of the body or a flush takes it along. */
-  private pendingHead = '';
+  /** The head, until the first piece of the body or a flush takes it along; small chunks, until the turn is over. */
+  private pendingText = '';
+  /** What is pending will be written when the present callback has ended. */
+  private flushing = false;
   private chunkedAnswer = false;
   private trailers = '';
   private closeAfterAnswer = false;
@@ -500,7 +502,7 @@ export class ClientConnection implements Carrier, DownstreamConnection, ClientRe
     head += `${fields}\r\n`;
     this.headBytes = head.length;
     if (contentLength < 0 || contentLength > COPY_LIMIT) this.undelay();
-    this.pendingHead = head;
+    this.pendingText = head;
   }
 
   sendInterim(statusLine: string, fields: string): void {
@@ -520,16 +522,9 @@ export class ClientConnection implements Carrier, DownstreamConnection, ClientRe
 
   write(chunk: Buffer | string): boolean {
     if (this.state === CLOSED || chunk.length === 0) return true;
-    if (typeof chunk === 'string') {
-      this.put(this.takeHead() + (this.chunkedAnswer ? `${chunkPrefix(chunk.length)}${chunk}\r\n` : chunk));
-      return this.roomLeft(this.socket.writableLength < WAITING_LIMIT);
-    }
-    if (chunk.length <= COPY_LIMIT) {
-      const text = latin1Text(chunk, 0, chunk.length);
-      this.put(this.takeHead() + (this.chunkedAnswer ? `${chunkPrefix(chunk.length)}${text}\r\n` : text));
-      return this.roomLeft(this.socket.writableLength < WAITING_LIMIT);
-    }
-    const before = this.chunkedAnswer ? this.takeHead() + chunkPrefix(chunk.length) : this.takeHead();
+    if (typeof chunk === 'string') return this.writeText(chunk);
+    if (chunk.length <= COPY_LIMIT) return this.writeText(latin1Text(chunk, 0, chunk.length));
+    const before = this.chunkedAnswer ? this.takeText() + chunkPrefix(chunk.length) : this.takeText();
     if (before === '') {
       this.bytesSent += chunk.length;
       this.socket.write(chunk);
@@ -545,8 +540,29 @@ export class ClientConnection implements Carrier, DownstreamConnection, ClientRe
     return this.roomLeft(this.socket.writableLength === 0);
   }
 
+  private writeText(text: string): boolean {
+    if (!this.chunkedAnswer) this.put(this.takeText() + text);
+    else {
+      // The end of the answer often comes right behind: then all of it leaves in one write.
+      this.pendingText += `${chunkPrefix(text.length)}${text}\r\n`;
+      if (this.pendingText.length > COPY_LIMIT) this.flush();
+      else if (!this.flushing) {
+        this.flushing = true;
+        process.nextTick(flushPending, this);
+      }
+    }
+    return this.roomLeft(this.socket.writableLength < WAITING_LIMIT);
+  }
+
   flush(): void {
-    if (this.pendingHead !== '') this.put(this.takeHead());
+    if (this.pendingText !== '') this.put(this.takeText());
+  }
+
+  /** The present callback has ended, and the answer has not. */
+  flushLate(): void {
+    this.flushing = false;
+    // A head alone waits for the first of its body.
+    if (this.state !== CLOSED && this.exchange !== undefined && this.chunkedAnswer) this.flush();
   }
 
   end(): void {
@@ -561,7 +577,7 @@ export class ClientConnection implements Carrier, DownstreamConnection, ClientRe
       this.close();
       return;
     }
-    let last = this.takeHead();
+    let last = this.takeText();
     if (this.chunkedAnswer) last += this.trailers === '' ? LAST_CHUNK : `0\r\n${this.trailers}\r\n`;
     if (last !== '') this.put(last);
     if (this.socket.writableLength === 0) this.finishAnswer();
@@ -626,10 +642,10 @@ export class ClientConnection implements Carrier, DownstreamConnection, ClientRe
     this.socket.setNoDelay(true);
   }
 
-  private takeHead(): string {
-    const head = this.pendingHead;
-    this.pendingHead = '';
-    return head;
+  private takeText(): string {
+    const text = this.pendingText;
+    this.pendingText = '';
+    return text;
   }
 
   private put(text: string): void {
@@ -881,6 +897,10 @@ function onClose(this: Socket): void {
 
 function closeConnection(connection: ClientConnection): void {
   connection.close();
+}
+
+function flushPending(connection: ClientConnection): void {
+  connection.flushLate();
 }
 
 function onTimer(connection: ClientConnection): void {
