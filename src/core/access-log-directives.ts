@@ -3,6 +3,7 @@ import type { ReadContext } from '../config/declaration.ts';
 import { custom } from '../config/setters.ts';
 import type { Statement } from '../config/statement.ts';
 import { parameter, parseMilliseconds, parseNumber, parseSeconds, parseSize } from '../config/values.ts';
+import { readSyslog, SYSLOG_PREFIX, type SyslogTarget } from '../log/syslog-target.ts';
 import type { LogFileCacheOptions } from './log-file-cache.ts';
 import { COMBINED, type ParsedLogFormat, parseLogFormat } from './log-format.ts';
 
@@ -11,6 +12,10 @@ const EVERYWHERE = [...HTTP_SERVER_LOCATION, 'if in location', 'limit_except'];
 
 /** nginx's, where it is built without another: relative to the prefix. */
 export const DEFAULT_PATH = 'logs/access.log';
+
+/** `gzip` without a level, and without a `buffer=` before it. */
+const FASTEST = 1;
+const GZIP_BUFFER = 64 * 1024;
 
 /** What one `access_log` statement says. */
 export interface ParsedAccessLog {
@@ -22,6 +27,10 @@ export interface ParsedAccessLog {
   readonly buffer: number;
   /** Milliseconds; 0 without `flush=`. */
   readonly flush: number;
+  /** Level of compression; 0 without `gzip`. */
+  readonly gzip: number;
+  /** `syslog:`; undefined where it is a file. */
+  readonly syslog: SyslogTarget | undefined;
   /** `if=`; '' where there is none. */
   readonly condition: string;
 }
@@ -49,10 +58,10 @@ function readAccessLogs(
 function parseAccessLog(statement: Statement, report: ReadContext): ParsedAccessLog {
   const [path, format = 'combined', ...parameters] = statement.args;
   if (path === 'off' && statement.args.length > 1) report.fail(`invalid parameter "${format}"`);
-  if (path.startsWith('syslog:'))
-    report.fail(`logging to "${path}" is not supported: no syslog in Portico yet`);
+  const syslog = path.startsWith(SYSLOG_PREFIX) ? parseSyslog(path, report) : undefined;
   let buffer = 0;
   let flush = 0;
+  let gzip = 0;
   let condition = '';
   for (const word of parameters) {
     const size = parameter(word, 'buffer');
@@ -63,12 +72,23 @@ function parseAccessLog(statement: Statement, report: ReadContext): ParsedAccess
       flush = parseMilliseconds(time) || report.fail(`invalid flush time "${time}"`);
     else if (wanted !== undefined) condition = wanted;
     else if (word === 'gzip' || word.startsWith('gzip=')) {
-      report.fail(`the "${word}" parameter is not supported: Portico does not compress logs`);
+      buffer ||= GZIP_BUFFER;
+      gzip = word === 'gzip' ? FASTEST : parseLevel(word.slice('gzip='.length), report);
     } else report.fail(`invalid parameter "${word}"`);
   }
   if (flush > 0 && buffer === 0) report.fail(`no buffer is defined for access_log "${path}"`);
+  if (buffer > 0 && syslog !== undefined) report.fail('logs to syslog cannot be buffered');
   if (buffer > 0 && path.includes('$')) report.fail('buffered logs cannot have variables in name');
-  return { statement, path, format, buffer, flush, condition };
+  return { statement, path, format, buffer, flush, gzip, condition, syslog };
+}
+
+function parseSyslog(path: string, report: ReadContext): SyslogTarget {
+  const read = readSyslog(path);
+  return 'error' in read ? report.fail(read.error) : read.target;
+}
+
+function parseLevel(text: string, report: ReadContext): number {
+  return /^0*[1-9]$/.test(text) ? Number(text) : report.fail(`invalid compression level "${text}"`);
 }
 
 function readCacheOptions(
@@ -130,10 +150,11 @@ export const accessLogDirectives = {
     [] as readonly ParsedAccessLog[],
     readAccessLogs,
     {
-      syntax: 'path [format [buffer=size] [flush=time] [if=condition]] | off',
+      syntax:
+        'path | syslog:server=address[,parameter=value] ' +
+        '[format [buffer=size] [gzip[=level]] [flush=time] [if=condition]] | off',
       defaultText: `${DEFAULT_PATH} combined`,
-      differs:
-        'No `gzip`, no `syslog:`: both are errors. A full disk or a slow FIFO delays lines before it loses them.',
+      differs: 'Syslog over UDP only. A full disk or a slow FIFO delays lines before it loses them.',
     },
   ),
   open_log_file_cache: custom(

@@ -4,6 +4,8 @@ import { pathBytes } from '../config/glob.ts';
 import type { Scope } from '../config/scope.ts';
 import { ConfigError, type Statement } from '../config/statement.ts';
 import { type AccessLogWriter, createAccessLogWriter } from '../log/access-log-writer.ts';
+import { createSyslogSender } from '../log/syslog.ts';
+import type { SyslogTarget } from '../log/syslog-target.ts';
 import { describeError } from '../log/system-errors.ts';
 import { accessLogDirectives, DEFAULT_PATH, type ParsedAccessLog } from './access-log-directives.ts';
 import type { Exchange } from './exchange.ts';
@@ -23,15 +25,22 @@ import {
   type ParsedLogFormat,
   parseLogFormat,
 } from './log-format.ts';
+import { resolveServer } from './main.ts';
 import { defineModule } from './module.ts';
 import type { Template } from './template.ts';
 
 const NAME = 'http_log';
+/** Takes whole lines. */
+interface LineWriter {
+  readonly writer: Pick<AccessLogWriter, 'write'>;
+}
+
 /** A file with a name of its own. All `access_log` with that name share it, its buffer too. */
-interface LogTarget {
+interface LogTarget extends LineWriter {
   readonly path: string;
   buffer: number;
   flush: number;
+  gzip: number;
   /** Set once everything else has been linked; the master's check leaves it as it is. */
   writer: Pick<AccessLogWriter, 'write'>;
 }
@@ -40,8 +49,8 @@ interface LogTarget {
 interface AccessLog {
   readonly format: LogFormat;
   readonly condition: Template | undefined;
-  /** A file, or a name to be made for each request. */
-  readonly target: LogTarget | Template;
+  /** A file or a syslog server, or a file's name to be made for each request. */
+  readonly target: LineWriter | Template;
 }
 
 /** What is known of one configuration's logs while it is linked. */
@@ -122,26 +131,39 @@ function declare(scope: Scope, formats: ReadonlyMap<Statement, ParsedLogFormat>,
 }
 
 function linkLog(
-  { statement, path, format, buffer, flush, condition }: ParsedAccessLog,
+  { statement, path, format, buffer, flush, gzip, condition, syslog }: ParsedAccessLog,
   link: Link,
 ): AccessLog {
   const { targets } = accessLogsOf(link);
-  const target = path.includes('$') ? link.template(statement, link.path(path)) : targetOf(path, link);
+  const target =
+    syslog !== undefined
+      ? openSyslog(syslog, statement, link)
+      : path.includes('$')
+        ? link.template(statement, link.path(path))
+        : targetOf(path, link);
   const log: AccessLog = {
     format: findFormat(format, statement, link),
     condition: condition === '' ? undefined : link.template(statement, condition),
     target,
   };
   if (buffer > 0) {
-    const { buffer: other, flush: otherFlush } = targets.get(link.path(path))!;
-    if (other > 0 && (other !== buffer || otherFlush !== flush)) {
+    const other = targets.get(link.path(path))!;
+    if (other.buffer > 0 && (other.buffer !== buffer || other.flush !== flush || other.gzip !== gzip)) {
       throw new ConfigError(`access_log "${path}" already defined with conflicting parameters`, {
         statement,
       });
     }
-    Object.assign(target, { buffer, flush });
+    Object.assign(other, { buffer, flush, gzip });
   }
   return log;
+}
+
+/** Nothing is opened before there is a line to send. */
+function openSyslog(target: SyslogTarget, statement: Statement, link: Link): LineWriter {
+  link.defer(() => resolveServer(target.server, statement, (host) => link.runtime.resolve(host)));
+  const sender = createSyslogSender(target, (level, message) => link.mainErrorLog.write(level, message));
+  link.onClose(() => sender.close());
+  return { writer: { write: (line) => sender.send(target.severity, line.slice(0, -1)) } };
 }
 
 function targetOf(name: string, link: Link): LogTarget {
@@ -149,7 +171,7 @@ function targetOf(name: string, link: Link): LogTarget {
   const path = link.path(name);
   let target = targets.get(path);
   if (target === undefined) {
-    target = { path, buffer: 0, flush: 0, writer: NOWHERE };
+    target = { path, buffer: 0, flush: 0, gzip: 0, writer: NOWHERE };
     targets.set(path, target);
   }
   return target;
@@ -186,10 +208,10 @@ function defaultLog(link: Link): AccessLog & { readonly target: LogTarget } {
 function openTargets(http: Scope, link: Link): void {
   const { files, timers, worker } = link.runtime;
   for (const target of accessLogsOf(link).targets.values()) {
-    const { path, buffer: size, flush } = target;
+    const { path, buffer: size, flush, gzip } = target;
     if (worker < 0) files.open(path).close();
     else {
-      const buffering = size > 0 ? { size, flush } : undefined;
+      const buffering = size > 0 ? { size, flush, gzip } : undefined;
       const writer = createAccessLogWriter(files, path, link.errorLog(http), timers, buffering);
       target.writer = writer;
       link.onClose(() => writer.close());
@@ -219,7 +241,7 @@ function writeAlways({
   target,
 }: {
   readonly format: LogFormat;
-  readonly target: LogTarget;
+  readonly target: LineWriter;
 }): LogHandler {
   return (exchange) => target.writer.write(`${format(exchange)}\n`);
 }

@@ -1,5 +1,7 @@
 /** nginx's built-in answers for redirects and errors. */
+import { escapeUri } from '../http/uri-escape.ts';
 import { PRODUCT } from '../version.ts';
+import { CHROME, clientBrowser, isMsie } from './browser.ts';
 import type { Exchange } from './exchange.ts';
 
 /** Title and further text of each page, in nginx's words. */
@@ -32,6 +34,7 @@ const PAGES: Readonly<Record<number, readonly [title: string, text?: string]>> =
   495: ['400 The SSL certificate error', 'The SSL certificate error'],
   496: ['400 No required SSL certificate was sent', 'No required SSL certificate was sent'],
   497: ['400 The plain HTTP request was sent to HTTPS port', 'The plain HTTP request was sent to HTTPS port'],
+  498: ['404 Not Found'],
   500: ['500 Internal Server Error'],
   501: ['501 Not Implemented'],
   502: ['502 Bad Gateway'],
@@ -69,9 +72,12 @@ export function builtInPage(
 }
 
 function wantsPadding(exchange: Exchange): boolean {
-  const agent = exchange.headers.get('user-agent');
-  return (
-    agent !== undefined &&
-    ((agent.includes('MSIE ') && !agent.includes('Opera')) || agent.includes('Chrome/'))
-  );
+  const browser = clientBrowser(exchange);
+  return isMsie(browser) || browser === CHROME;
+}
+
+/** `msie_refresh`: the page that sends Internet Explorer to a location, instead of a redirect. */
+export function refreshPage(location: string): string {
+  const target = escapeUri(location, 'refresh');
+  return `<html><head><meta http-equiv="Refresh" content="0; URL=${target}"></head><body></body></html>\r\n`;
 }

@@ -4,6 +4,8 @@
  * `DownstreamConnection` for each connection it accepts.
  */
 
+import type { TlsConnection } from './tls.ts';
+
 /** Somewhere an answer's body goes: the carrier itself, or a filter in front of it. */
 export interface BodySink {
   /**
@@ -128,6 +130,12 @@ export interface DownstreamConnection {
   readonly acceptedAt: number;
   /** `https` where TLS ends here. */
   readonly scheme: 'http' | 'https';
+  /** It was accepted where `listen ... ssl` expects TLS. */
+  readonly expectsTls: boolean;
+  /** What is known of TLS; undefined where the client speaks plain HTTP. */
+  readonly tls: TlsConnection | undefined;
+  /** `debug_connection` names the client: everything about this connection is logged. See `isDebugged` in log.ts. */
+  readonly debug: boolean;
   /** True when the client has gone: nothing written will arrive. */
   readonly closed: boolean;
 }

@@ -27,7 +27,6 @@ export function compileErrorPages(
   for (const statement of statements) {
     const codes = statement.args.slice(0, -1);
     const targetText = statement.args.at(-1)!;
-    if (targetText.startsWith('=')) throw new ConfigError(`invalid value "${targetText}"`, { statement });
     let responseStatus = -1;
     const last = codes.at(-1)!;
     if (last.startsWith('=')) {

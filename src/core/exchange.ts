@@ -5,11 +5,22 @@
 import { wallMilliseconds } from '../event/clock.ts';
 import type { HeaderBlock } from '../http/header-block.ts';
 import type { AddressAndPort } from '../http/ip-address.ts';
+import type { ByteRange } from '../http/ranges.ts';
 import type { RequestFraming } from '../http/request-check.ts';
 import type { RequestHead } from '../http/request-head.ts';
+import type { BodyFilter } from './body-filter.ts';
 import type { BodySink, Carrier, DownstreamConnection } from './carrier.ts';
+import type { Relations } from './relations.ts';
 import type { RequestBody } from './request-body.ts';
 import type { Location, Server, Site } from './site.ts';
+
+/** What is sent of a body of which only ranges are wanted. */
+export interface BodyParts {
+  readonly ranges: readonly ByteRange[];
+  /** What is sent before each of them, and after the last: the lines between the parts of a multipart body. */
+  readonly before: readonly string[] | undefined;
+  readonly after: string;
+}
 
 /** The head of the answer, until it is sent. */
 export class ResponseHead {
@@ -20,6 +31,10 @@ export class ResponseHead {
   contentType = '';
   /** Charset appended to Content-Type; '' for none. */
   charset = '';
+  /** How an upstream appended it, its `; charset=` included, where it is not to be written anew; '' for our own way. */
+  charsetText = '';
+  /** Charset an upstream wants the answer to have (X-Accel-Charset); '' for none. */
+  overrideCharset = '';
   /** In bytes; -1 where it is not known in advance. */
   contentLength = -1;
   /** Last-Modified in seconds since the epoch; -1 for none. */
@@ -29,8 +44,16 @@ export class ResponseHead {
   /** Location header; a value that begins with a slash is made absolute where `absolute_redirect` says so. */
   location = '';
   etag = '';
-  /** True where the answer allows byte ranges. */
+  /** Whoever makes the answer has judged the request's conditions (If-Modified-Since and others): they are not asked again. */
+  unconditional = false;
+  /** The answer allows byte ranges; a filter that changes the body's bytes takes that back. */
   acceptRanges = false;
+  /** Of several ranges none can be sent, as the body comes piece by piece. */
+  singleRange = false;
+  /** Whoever makes the body can send any part of it, and looks at `parts` after the head has been sent. */
+  seekable = false;
+  /** The parts of a seekable body that are to be sent instead of all of it. */
+  parts: BodyParts | undefined = undefined;
   /** Server and Date as an upstream wrote them (`proxy_pass_header`); '' for our own. */
   server = '';
   date = '';
@@ -38,10 +61,15 @@ export class ResponseHead {
   fields = '';
   /** Trailer lines, whole and checked. */
   trailers = '';
+  /** Trailers may follow the body: it is sent in chunks, although its length is known. */
+  expectTrailers = false;
+  /** What is sent depends on Accept-Encoding: `gzip_vary` says so. */
+  varyEncoding = false;
 }
 
 export class Exchange {
-  readonly carrier: Carrier;
+  /** The engine's; while an epilogue runs, and for a subrequest, one that discards or collects (subrequest.ts). */
+  carrier: Carrier;
   readonly connection: DownstreamConnection;
 
   /** Who the client is by the word of a trusted proxy (`real_ip_header`); undefined: the connection's other end. */
@@ -81,6 +109,8 @@ export class Exchange {
   uriChanged = false;
   /** The URI is still the one the location was chosen by: a `rewrite ... break` clears it (nginx's `valid_location`). */
   validLocation = true;
+  /** `try_files` has found the URI below an `alias` that else stands for the whole of it. */
+  uriUnderAlias = false;
   internal = false;
   /** The status an error page is sent with although the page itself was found; 0 for the page's own. */
   errorStatus = 0;
@@ -88,14 +118,20 @@ export class Exchange {
   errorPage = false;
   /** Under `satisfy any`: the status of the handler that refused, until another one is content. */
   accessStatus = 0;
+  /** The server it is meant for asks for client certificates in another way than the handshake did; why that is so. */
+  misdirected: 'by name' | 'by reload' | undefined = undefined;
   /** 100 Continue has been sent. */
   continueSent = false;
   /** Bytes a second towards the client as `$limit_rate` or an upstream said; 0 for no limit, -1: `limit_rate` says. */
   limitRate = -1;
   readonly response = new ResponseHead();
-  /** Where the body goes: the carrier, or the outermost body filter. */
+  /** Whether the client gets what is compressed; undefined as long as nobody has asked (gzip-acceptance.ts). */
+  gzipAccepted: boolean | undefined = undefined;
+  /** Where the body goes: the carrier, or the outermost of the body filters; see body-filter.ts. */
   output: BodySink;
   headSent = false;
+  /** Set by a header filter that does not let the answer pass: the status that takes its place (304 is none). */
+  refusal = 0;
   /** No body follows the head: HEAD, 204, 304. */
   bodyless = false;
   /** The answer has been given whole to the carrier, or given up. */
@@ -109,9 +145,9 @@ export class Exchange {
   /** May the connection be used again, as far as request and configuration say; the carrier has the last word. */
   keepAlive = true;
 
-  /** A body filter that holds something back hears of room first, and calls `onDrain` itself when it holds nothing. */
-  onHeldDrain: (() => void) | undefined = undefined;
-  /** The client's side takes more after `output.write` had returned false. */
+  /** The body filter in front of the carrier, which hears of room first; undefined where there is none. */
+  innermostFilter: BodyFilter | undefined = undefined;
+  /** `output` takes more after its `write` had returned false. */
   onDrain: (() => void) | undefined = undefined;
   /**
    * The client has closed its connection before the answer was complete.
@@ -124,6 +160,9 @@ export class Exchange {
   /** The request's body where it is read whole; see request-body.ts. */
   body: RequestBody | undefined = undefined;
   bodyBytesReceived = 0;
+
+  /** To subrequests, and to what comes after the answer; undefined where there are none (relations.ts). */
+  relations: Relations | undefined = undefined;
 
   /** State of the modules, by key: one Map only where a module needs it. */
   #state: Map<symbol, unknown> | undefined = undefined;
@@ -168,9 +207,14 @@ export class Exchange {
     return this.realClient === undefined ? this.connection.remotePort : this.realClient.port;
   }
 
-  /** True where the request is answered with a head only. */
-  get headOnly(): boolean {
-    return this.method === 'HEAD';
+  /** The client's own request: this one, unless it is a subrequest. */
+  get main(): Exchange {
+    return this.relations === undefined ? this : this.relations.main;
+  }
+
+  /** The program has made it, for another request. */
+  get isSubrequest(): boolean {
+    return this.relations !== undefined && this.relations.parent !== undefined;
   }
 
   /** Has the connection or the exchange ended? Then nothing more need be made. */

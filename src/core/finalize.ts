@@ -1,24 +1,30 @@
 /** How an exchange ends: with an answer of its own, an error page, a redirect, or not at all. */
 import { parseUnsafeUri } from '../http/uri.ts';
-import { builtInPage } from './built-in-pages.ts';
+import { debugging } from '../log/debugging.ts';
+import { clientBrowser, isMsie } from './browser.ts';
+import { builtInPage, refreshPage } from './built-in-pages.ts';
+import { debugFinalize } from './debug-lines.ts';
 import type { ErrorPage } from './error-pages.ts';
 import type { Exchange } from './exchange.ts';
-import { log } from './log.ts';
+import { debug, log } from './log.ts';
 import { DECLINED, DONE, OK, Phase, type PhaseResult } from './phases.ts';
-import { endExchange, sendHead } from './send.ts';
+import { abandonDependents, type Relations } from './relations.ts';
+import { answerInstead, endExchange, sendHead, sendWhole } from './send.ts';
 
 /**
  * Ends the exchange with what a handler returned.
- * @param result DONE: nothing to do; OK: the answer is complete; 444: the connection is closed without an answer;
- *   another status: its error page
+ * @param result DONE: nothing to do; OK: the answer is complete; 408, 444, 499: the connection is closed without an
+ *   answer; another status: its error page
  */
 export function finalize(exchange: Exchange, result: PhaseResult): void {
   if (result === DONE || exchange.ended) return;
+  if (debugging.on) debugFinalize(exchange, result);
+  if (exchange.relations?.beforeEnd !== undefined && answerInstead(exchange, result)) result = OK;
   if (result === OK || result === DECLINED || (exchange.headSent && result < 300)) {
     endExchange(exchange);
     return;
   }
-  if (result === 444 || exchange.headSent) {
+  if (result === 444 || result === 408 || result === 499 || exchange.headSent) {
     // Too late for a page: the client is told by the connection's end that the answer is not whole.
     abortExchange(exchange, result);
     return;
@@ -37,18 +43,48 @@ export function abortExchange(exchange: Exchange, status: number): void {
 }
 
 /**
+ * The rest of the answer's body cannot be had. The client is told by the connection's end; but the body of a subrequest
+ * is cut short, and the answer it is part of goes on (nginx).
+ */
+export function breakOffExchange(exchange: Exchange, status: number): void {
+  if (!exchange.isSubrequest) {
+    abortExchange(exchange, status);
+    return;
+  }
+  if (exchange.ended) return;
+  exchange.ended = true;
+  exchange.onDrain = undefined;
+  exchange.onAbort = undefined;
+  exchange.output.end();
+}
+
+/**
  * The client has closed its connection before the answer was complete. Called by the engine, once.
  * @returns true where the handler carries on and will end the exchange itself (`proxy_ignore_client_abort`)
  */
 export function clientGone(exchange: Exchange, status = 499): boolean {
-  if (exchange.ended) return false;
-  const { onAbort } = exchange;
+  const { relations, onAbort } = exchange;
+  // What comes after the answer does not need the client.
+  if (relations?.epilogue === 'running') return true;
+  const isMain = relations !== undefined && relations.parent === undefined;
+  if (exchange.ended) {
+    if (isMain) abandonOutput(exchange, relations);
+    return false;
+  }
   exchange.onDrain = undefined;
   if (onAbort?.()) return true;
   exchange.onAbort = undefined;
   if (!exchange.headSent) exchange.response.status = status;
   exchange.ended = true;
+  if (isMain) abandonDependents(relations, true);
   return false;
+}
+
+/** The request's own part of the answer is complete, but what subrequests have for it is not. */
+function abandonOutput(exchange: Exchange, relations: Relations): void {
+  if (!relations.dependents.some(({ background }) => !background)) return;
+  exchange.complete = false;
+  abandonDependents(relations, false);
 }
 
 /** Answers with a status: the configured error page, or the built-in one. */
@@ -74,6 +110,10 @@ function specialResponse(exchange: Exchange, status: number): void {
   response.lastModifiedText = '';
   response.etag = '';
   response.acceptRanges = false;
+  response.singleRange = false;
+  response.seekable = false;
+  response.parts = undefined;
+  response.unconditional = false;
 
   const { errorPages, settings } = exchange.location;
   if (errorPages !== undefined && !exchange.errorPage && exchange.uriChangesLeft > 0) {
@@ -84,6 +124,7 @@ function specialResponse(exchange: Exchange, status: number): void {
       return;
     }
   }
+  if ((status === 301 || status === 302) && refreshed(exchange)) return;
   sendBuiltInPage(exchange, status);
 }
 
@@ -105,7 +146,18 @@ function sendErrorPage(exchange: Exchange, page: ErrorPage): void {
   const redirects = wanted === 301 || wanted === 302 || wanted === 303 || wanted === 307 || wanted === 308;
   exchange.errorStatus = redirects ? wanted : 302;
   exchange.response.location = target;
-  sendBuiltInPage(exchange, exchange.errorStatus);
+  if (!refreshed(exchange)) sendBuiltInPage(exchange, exchange.errorStatus);
+}
+
+/** `msie_refresh`: sends Internet Explorer a page instead of a redirect. @returns false where it is not to be */
+function refreshed(exchange: Exchange): boolean {
+  if (!exchange.location.settings.msie_refresh || !isMsie(clientBrowser(exchange))) return false;
+  const { response } = exchange;
+  const page = refreshPage(response.location);
+  response.location = '';
+  exchange.errorStatus = 200;
+  sendWhole(exchange, 200, 'text/html', page);
+  return true;
 }
 
 function sendBuiltInPage(exchange: Exchange, status: number): void {
@@ -119,7 +171,11 @@ function sendBuiltInPage(exchange: Exchange, status: number): void {
   } else if (status !== 204) {
     response.contentLength = 0;
   }
-  sendHead(exchange);
+  const refusal = sendHead(exchange);
+  if (refusal !== OK) {
+    finalize(exchange, refusal);
+    return;
+  }
   if (page !== undefined && !exchange.bodyless) exchange.output.write(page);
   endExchange(exchange);
 }
@@ -132,9 +188,11 @@ export function internalRedirect(exchange: Exchange, uri: string, args: string):
     finalize(exchange, 500);
     return;
   }
+  if (debugging.on) debug(exchange, `internal redirect: "${uri}?${args}"`);
   exchange.uri = uri;
   exchange.args = args;
   exchange.plain = false;
+  exchange.uriUnderAlias = false;
   exchange.internal = true;
   exchange.location = exchange.server.location;
   exchange.phase = Phase.serverRewrite;
@@ -168,8 +226,12 @@ export function namedLocation(exchange: Exchange, name: string): void {
     finalize(exchange, 500);
     return;
   }
+  if (debugging.on) debug(exchange, `named location: ${name} "${exchange.uri}?${exchange.args}"`);
   exchange.internal = true;
-  exchange.location = location;
+  exchange.uriChanged = false;
+  const { limitExcept } = location;
+  exchange.location =
+    limitExcept === undefined || limitExcept.methods.has(exchange.method) ? location : limitExcept.location;
   exchange.phase = Phase.rewrite;
   exchange.handlerIndex = 0;
   exchange.site.run(exchange);

@@ -5,13 +5,11 @@
 
 import type { ReadContext } from '../config/directive.ts';
 import {
-  accepted,
   bits,
   block,
   bufs,
   choice,
   custom,
-  dataBlock,
   flag,
   milliseconds,
   number,
@@ -23,18 +21,18 @@ import {
 } from '../config/setters.ts';
 import type { Statement } from '../config/statement.ts';
 import { parseMilliseconds, parseSeconds } from '../config/values.ts';
+import { fileDirectives } from './file-directives.ts';
+import { gzipAcceptanceDirectives } from './gzip-acceptance.ts';
 import { httpVariables } from './http-variables.ts';
+import { typesDirective } from './mime-types.ts';
 import { defineModule } from './module.ts';
+import { tuningDirectives } from './tuning.ts';
 
 const HTTP = ['http'];
 const HTTP_SERVER = ['http', 'server'];
 const HTTP_SERVER_LOCATION = ['http', 'server', 'location'];
 const WITH_IF = ['http', 'server', 'location', 'if in location'];
 const SERVER_LOCATION = ['server', 'location'];
-
-const POOLS = 'Memory is managed by the JavaScript engine.';
-const HASHES = 'Tables size themselves.';
-const SENDFILE = 'Files are read and written by the event loop; there is no sendfile to tune.';
 
 /** `keepalive_timeout 75s [60s]`. */
 export interface KeepaliveTimeout {
@@ -61,6 +59,9 @@ function documentRoot(word: 'root' | 'alias') {
   return (given: Statement, report: ReadContext): void => {
     if (report.before(other) !== undefined)
       report.failDirective(`is duplicate, "${other}" directive was specified earlier`);
+    if (word === 'alias' && report.enclosing[0]?.args[0]?.startsWith('@')) {
+      report.fail('the "alias" directive cannot be used inside the named location');
+    }
     if (given.args[0]!.includes('$document_root') || given.args[0]!.includes('${document_root}')) {
       report.fail(`the $document_root variable cannot be used in the "${word}" directive`);
     }
@@ -104,14 +105,7 @@ export const coreDirectives = {
     check: checkTempPath,
   }),
   client_body_in_file_only: choice(HTTP_SERVER_LOCATION, { on: 'on', off: 'off', clean: 'clean' }, 'off'),
-  client_body_in_single_buffer: accepted(
-    HTTP_SERVER_LOCATION,
-    [1, 1],
-    '`$request_body` is always in one piece.',
-    {
-      as: flag([], false),
-    },
-  ),
+  client_body_early_read: statement(HTTP_SERVER, [1, Number.POSITIVE_INFINITY], { syntax: 'string ...' }),
 
   // The connection.
   keepalive_timeout: custom(
@@ -134,15 +128,15 @@ export const coreDirectives = {
 
   // Choosing and refusing.
   satisfy: choice(HTTP_SERVER_LOCATION, { all: 'all', any: 'any' }, 'all'),
+  auth_delay: milliseconds(HTTP_SERVER_LOCATION, 0),
   internal: custom(['location'], [0, 0], false, () => true, { inherited: false }),
 
   // Files.
   root: statement(WITH_IF, [1, 1], { check: documentRoot('root') }),
   alias: statement(['location'], [1, 1], { check: documentRoot('alias') }),
-  types: dataBlock(HTTP_SERVER_LOCATION, [0, 0], { inherited: true }),
+  types: typesDirective,
   default_type: text(HTTP_SERVER_LOCATION, 'text/plain'),
-  log_not_found: flag(HTTP_SERVER_LOCATION, true),
-  etag: flag(HTTP_SERVER_LOCATION, true),
+  ...fileDirectives,
 
   // Answers.
   server_tokens: choice(HTTP_SERVER_LOCATION, { off: 'off', on: 'on', build: 'build' }, 'on'),
@@ -151,39 +145,15 @@ export const coreDirectives = {
   port_in_redirect: flag(HTTP_SERVER_LOCATION, true),
   chunked_transfer_encoding: flag(HTTP_SERVER_LOCATION, true),
   msie_padding: flag(HTTP_SERVER_LOCATION, true),
+  msie_refresh: flag(HTTP_SERVER_LOCATION, false),
+  ...gzipAcceptanceDirectives,
   error_page: statements(WITH_IF, [2, Number.POSITIVE_INFINITY]),
   recursive_error_pages: flag(HTTP_SERVER_LOCATION, false),
 
-  // Tuning that has nothing to tune here.
-  connection_pool_size: accepted(HTTP_SERVER, [1, 1], POOLS, { as: size([], 0) }),
-  request_pool_size: accepted(HTTP_SERVER, [1, 1], POOLS, { as: size([], 0) }),
-  variables_hash_max_size: accepted(HTTP, [1, 1], HASHES, { as: number([], 0) }),
-  variables_hash_bucket_size: accepted(HTTP, [1, 1], HASHES, { as: number([], 0) }),
-  server_names_hash_max_size: accepted(HTTP, [1, 1], HASHES, { as: number([], 0) }),
-  server_names_hash_bucket_size: accepted(HTTP, [1, 1], HASHES, { as: number([], 0) }),
-  types_hash_max_size: accepted(HTTP_SERVER_LOCATION, [1, 1], HASHES, { as: number([], 0) }),
-  types_hash_bucket_size: accepted(HTTP_SERVER_LOCATION, [1, 1], HASHES, { as: number([], 0) }),
-  sendfile: accepted(WITH_IF, [1, 1], SENDFILE, { as: flag([], false) }),
-  sendfile_max_chunk: accepted(HTTP_SERVER_LOCATION, [1, 1], SENDFILE, { as: size([], 0) }),
-  tcp_nopush: accepted(HTTP_SERVER_LOCATION, [1, 1], 'Head and body leave in one write wherever they can.', {
-    as: flag([], false),
-  }),
-  output_buffers: accepted(HTTP_SERVER_LOCATION, [2, 2], SENDFILE),
-  read_ahead: accepted(HTTP_SERVER_LOCATION, [1, 1], 'The system reads ahead by itself.', {
-    as: size([], 0),
-  }),
-  postpone_output: accepted(
-    HTTP_SERVER_LOCATION,
-    [1, 1],
-    'What one turn of the event loop makes leaves together.',
-    {
-      as: size([], 0),
-    },
-  ),
-  send_lowat: accepted(HTTP_SERVER_LOCATION, [1, 1], 'Only FreeBSD has it.', { as: size([], 0) }),
-  log_subrequest: accepted(HTTP_SERVER_LOCATION, [1, 1], 'There are no subrequests yet.', {
-    as: flag([], false),
-  }),
+  // Subrequests.
+  log_subrequest: flag(HTTP_SERVER_LOCATION, false),
+  subrequest_output_buffer_size: size(HTTP_SERVER_LOCATION, 4096),
+  ...tuningDirectives,
 };
 
 export type CoreDirectives = typeof coreDirectives;

@@ -1,4 +1,4 @@
-/** The variables of nginx's HTTP core: all of ngx_http_variables.c but `tcpinfo_*` and `proxy_protocol_*`. */
+/** The variables of nginx's HTTP core: all of ngx_http_variables.c. */
 import { randomFillSync } from 'node:crypto';
 import { realpathSync } from 'node:fs';
 import { hostname } from 'node:os';
@@ -51,6 +51,11 @@ export function bodyBytesSent({ carrier }: Exchange): number {
 /** `$request_length`: bytes of head and body received. */
 export function requestLength({ head, bodyBytesReceived }: Exchange): number {
   return head.byteLength + bodyBytesReceived;
+}
+
+/** A path that was refused is an empty one; without a request line there is none. */
+function currentUri({ uri, head }: Exchange): string | undefined {
+  return uri === '' && !head.validUnparsedUri ? undefined : uri;
 }
 
 function portText(port: number): string {
@@ -146,8 +151,9 @@ function isComposed({ carrier }: Exchange): boolean {
 }
 
 function sentContentType(exchange: Exchange): string | undefined {
-  const { contentType, charset } = exchange.response;
+  const { contentType, charset, charsetText } = exchange.response;
   if (contentType === '') return undefined;
+  if (charsetText !== '' && charset !== '') return contentType + charsetText;
   return charset !== '' && isComposed(exchange) ? `${contentType}; charset=${charset}` : contentType;
 }
 
@@ -173,9 +179,6 @@ function sentHeader({ response }: Exchange, name: string): string | undefined {
   switch (name) {
     case 'etag':
       value = response.etag;
-      break;
-    case 'accept_ranges':
-      value = response.acceptRanges ? 'bytes' : '';
       break;
     case 'server':
       value = response.server;
@@ -217,6 +220,14 @@ function isField(lines: string, start: number, name: string): boolean {
   return true;
 }
 
+/** No listener takes the PROXY protocol: nothing was ever said in it. */
+const NO_PROXY_PROTOCOL: VariableDefinition = { get: () => undefined };
+
+const NO_TCP_INFO: VariableDefinition = {
+  get: () => undefined,
+  unsupported: "Node.js does not tell the kernel's figures of a TCP connection",
+};
+
 /**
  * `cached` stands only where a later look could give another value and nginx keeps the first, or where looking is
  * dear; nginx remembers nearly all of them.
@@ -227,8 +238,8 @@ export const httpVariables: VariableDefinitions = {
   request_uri: { get: ({ head }) => unlessEmpty(head.target) },
   request_method: { get: ({ method }) => unlessEmpty(method) },
   server_protocol: { get: ({ head }) => unlessEmpty(head.protocol) },
-  uri: { get: ({ uri }) => unlessEmpty(uri) },
-  document_uri: { get: ({ uri }) => unlessEmpty(uri) },
+  uri: { get: currentUri },
+  document_uri: { get: currentUri },
   args: {
     get: ({ args }) => unlessEmpty(args),
     set(exchange, value) {
@@ -270,6 +281,15 @@ export const httpVariables: VariableDefinitions = {
   },
   server_port: { get: ({ connection }) => portText(connection.localPort) },
   server_name: { get: ({ server }) => server.name },
+  proxy_protocol_addr: NO_PROXY_PROTOCOL,
+  proxy_protocol_port: NO_PROXY_PROTOCOL,
+  proxy_protocol_server_addr: NO_PROXY_PROTOCOL,
+  proxy_protocol_server_port: NO_PROXY_PROTOCOL,
+  proxy_protocol_tlv_: { ...NO_PROXY_PROTOCOL, prefix: true },
+  tcpinfo_rtt: NO_TCP_INFO,
+  tcpinfo_rttvar: NO_TCP_INFO,
+  tcpinfo_snd_cwnd: NO_TCP_INFO,
+  tcpinfo_rcv_space: NO_TCP_INFO,
   scheme: { get: ({ connection }) => connection.scheme },
   https: { get: ({ connection }) => (connection.scheme === 'https' ? 'on' : '') },
   connection: { get: ({ connection }) => String(connection.number) },

@@ -4,13 +4,17 @@
  */
 import type { Scope } from '../config/scope.ts';
 import { ConfigError, type Statement, type Warning } from '../config/statement.ts';
+import { holdDebugging } from '../log/debugging.ts';
 import { createErrorLog, type ErrorLog, NO_ERROR_LOG, type OwnedErrorLog } from '../log/error-log.ts';
 import { compileErrorPages, type ErrorPages } from './error-pages.ts';
-import { type DocumentRoot, documentRootStatement } from './file-path.ts';
+import { eventsDirectives, linkDebugConnections } from './events.ts';
+import { linkSymlinkPolicy } from './file-directives.ts';
+import { linkDocumentRoot } from './file-path.ts';
+import { finalize } from './finalize.ts';
 import { coreDirectives } from './http-core.ts';
 import { linkListeners } from './link-listeners.ts';
-import { buildLocationTable, type LocationEntry, readLocation } from './locations.ts';
-import { errorLogTargets } from './main.ts';
+import { buildLocationTable, type LocationEntry, parseLocationArguments, readLocation } from './locations.ts';
+import { errorLogTargets, resolveErrorLogServers } from './main.ts';
 import { mimeTable } from './mime-types.ts';
 import type { Module } from './module.ts';
 import type { LocationHandlers, PhaseHandler } from './phases.ts';
@@ -20,7 +24,7 @@ import type { Runtime } from './runtime.ts';
 import { primaryServerName, readServerNames } from './server-names.ts';
 import type { Location, Server, Site } from './site.ts';
 import type { TempPath } from './temp-file.ts';
-import { compileTemplate, constantTemplate, type Template } from './template.ts';
+import { compileTemplate, type Template } from './template.ts';
 import { VariableRegistry } from './variables.ts';
 
 /** What linking offers to the modules. */
@@ -38,6 +42,8 @@ export interface Link {
   /** Something to be done when this configuration is let go. */
   onClose(task: () => void): void;
   warn(statement: Statement, message: string): void;
+  /** The error log of the main context: for what is about no request. */
+  readonly mainErrorLog: ErrorLog;
   /** The error log that holds in a scope. */
   errorLog(scope: Scope): ErrorLog;
   /** A module's own state of this linking, made on first use. */
@@ -80,7 +86,10 @@ class Linker implements Link {
   private readonly closers: (() => void)[] = [];
   private readonly states = new Map<symbol, unknown>();
   private readonly errorLogs = new Map<unknown, OwnedErrorLog>();
+  mainErrorLog: ErrorLog = NO_ERROR_LOG;
   private readonly errorPages = new Map<readonly Statement[], ErrorPages | undefined>();
+  /** For each location that is being linked, the `if` locations inside it. */
+  private readonly conditional: Location[][] = [];
 
   constructor(modules: readonly Module[], runtime: Runtime, report: (warning: Warning) => void) {
     this.modules = modules;
@@ -90,14 +99,26 @@ class Linker implements Link {
   }
 
   async link(main: Scope): Promise<Site> {
+    const resolve = (host: string) => this.runtime.resolve(host);
+    await resolveErrorLogServers(main, resolve);
+    const events = main.children('events')[0];
+    const debugConnections = await linkDebugConnections(
+      events?.settings(eventsDirectives).debug_connection ?? [],
+      resolve,
+    );
+    if (debugConnections !== undefined) this.onClose(holdDebugging());
     const http = main.children('http')[0];
     const postRead: PhaseHandler[] = [];
+    const errorLog = this.errorLog(main);
+    this.mainErrorLog = errorLog;
     const site: Site = {
       runtime: this.runtime,
       listeners: [],
       postRead,
-      errorLog: this.errorLog(main),
+      errorLog,
+      debugConnections,
       run,
+      finalize,
       draining: false,
       users: 0,
       onUnused: undefined,
@@ -109,7 +130,7 @@ class Linker implements Link {
       if (handlers?.postRead !== undefined) postRead.push(handlers.postRead);
     }
     const servers = http.children('server').map((scope) => this.linkServer(scope));
-    site.listeners = await linkListeners(servers, this);
+    site.listeners = await linkListeners(servers, events?.settings(eventsDirectives).use ?? 'node', this);
     this.variables.complete();
     for (const task of this.deferred) await task();
     return site;
@@ -132,11 +153,11 @@ class Linker implements Link {
   }
 
   location(scope: Scope): Location {
-    return this.linkLocation(scope, {
-      name: scope.parent?.statement?.args.at(-1) ?? '',
-      exact: false,
-      named: false,
-    });
+    const outer = scope.parent?.statement;
+    const name = outer?.name === 'location' ? parseLocationArguments(outer).name : '';
+    const location = this.linkLocation(scope, { name, exact: false, named: false });
+    this.conditional.at(-1)?.push(location);
+    return location;
   }
 
   defer(task: () => Promise<void>): void {
@@ -170,7 +191,7 @@ class Linker implements Link {
     if (targets === undefined) return this.runtime.worker < 0 ? NO_ERROR_LOG : this.runtime.errorLog;
     let log = this.errorLogs.get(targets);
     if (log === undefined) {
-      log = createErrorLog(targets, this.runtime.files);
+      log = createErrorLog(targets, this.runtime.files, { trouble: () => this.mainErrorLog });
       this.errorLogs.set(targets, log);
     }
     return log;
@@ -191,11 +212,16 @@ class Linker implements Link {
       locations: buildLocationTable([]),
       namedLocations: new Map(),
       location: undefined as unknown as Location,
+      earlyBody: settings.client_body_early_read?.args.map((text) =>
+        this.template(settings.client_body_early_read!, text),
+      ),
       serverRewrite,
+      tls: undefined,
     };
     for (const module of this.modules) {
       const handlers = module.server?.(scope.settings(module.directives), scope, this);
       if (handlers?.serverRewrite !== undefined) serverRewrite.push(handlers.serverRewrite);
+      if (handlers?.tls !== undefined) server.tls = handlers.tls;
     }
     server.location = this.linkLocation(scope, { name: '', exact: false, named: false });
     const named = new Map<string, Location>();
@@ -235,7 +261,8 @@ class Linker implements Link {
       limitExcept: undefined,
       errorLog: this.errorLog(scope),
       errorPages: this.linkErrorPages(settings.error_page),
-      documentRoot: this.documentRoot(scope),
+      documentRoot: linkDocumentRoot(scope, (at, text) => this.template(at, text), this.runtime.prefix),
+      symlinks: linkSymlinkPolicy(settings.disable_symlinks, this),
       types: mimeTable(settings.types),
       tempPath: this.tempPath(settings.client_body_temp_path?.args ?? ['client_body_temp']),
       rewrite: [],
@@ -246,12 +273,17 @@ class Linker implements Link {
       content: [],
       log: [],
       headerFilters: [],
+      innerHeaderFilters: [],
+      epilogue: undefined,
     };
     const contributions: LocationHandlers[] = [];
+    const conditional: Location[] = [];
+    this.conditional.push(conditional);
     for (const module of this.modules) {
       const handlers = module.location?.(scope.settings(module.directives), scope, this);
       if (handlers !== undefined) contributions.push(handlers);
     }
+    this.conditional.pop();
     location.rewrite = collect(contributions, 'rewrite');
     location.preaccess = collect(contributions, 'preaccess');
     location.access = collect(contributions, 'access');
@@ -259,10 +291,17 @@ class Linker implements Link {
     location.content = collect(contributions, 'content');
     location.log = collect(contributions, 'log');
     location.headerFilters = collect(contributions, 'headerFilter');
+    location.innerHeaderFilters = collect(
+      contributions.filter(({ filtersSubrequests }) => filtersSubrequests),
+      'headerFilter',
+    );
+    location.epilogue = collect(contributions, 'epilogue')[0];
     for (const { handler, autoRedirect } of contributions) {
       if (handler !== undefined) location.handler = handler;
       if (autoRedirect && identity.name.endsWith('/')) location.autoRedirect = true;
     }
+    // An `if` that has no handler of its own leaves the one that the location around it has set.
+    for (const inner of conditional) inner.handler ??= location.handler;
     const limitExcept = scope.context === 'location' ? scope.children('limit_except')[0] : undefined;
     if (limitExcept !== undefined) {
       location.limitExcept = {
@@ -280,27 +319,9 @@ class Linker implements Link {
     return this.errorPages.get(statements);
   }
 
-  private documentRoot(scope: Scope): DocumentRoot {
-    const found = documentRootStatement(scope);
-    if (found === undefined) return DEFAULT_ROOT;
-    const template = this.template(found.statement, found.statement.args[0]!);
-    if (!found.alias) return { template: withoutClosingSlash(template), alias: undefined };
-    const owner = scope.enclosing('location');
-    const whole = owner?.statement?.args[0]?.startsWith('~') ?? false;
-    return { template, alias: whole ? 'whole' : 'prefix' };
-  }
-
   private tempPath([directory, ...levels]: readonly string[]): TempPath {
     return { directory: this.path(directory!), levels: levels.map(Number) };
   }
-}
-
-const DEFAULT_ROOT: DocumentRoot = { template: constantTemplate('html'), alias: undefined };
-
-/** nginx drops one slash at the end of `root`. */
-function withoutClosingSlash(template: Template): Template {
-  const { constant } = template;
-  return constant?.endsWith('/') ? constantTemplate(constant.slice(0, -1)) : template;
 }
 
 function collect<Phase extends keyof LocationHandlers>(

@@ -13,13 +13,15 @@
  * | accept_filter=                          | ignored with a warning, as nginx on Linux                             |
  * | setfib=                                 | invalid, as for nginx on Linux                                        |
  * | multipath, proxy_protocol               | an error: not supported                                               |
- * | ssl, http2, quic                        | an error, as for nginx without those modules                          |
- * | engine=node                             | our own: which engine serves the address                              |
+ * | ssl                                     | as nginx                                                              |
+ * | http2, quic                             | an error, as for nginx without those modules                          |
+ * | engine=node, engine=uws                 | our own: which engine serves the address                              |
  */
 import { didYouMean } from '../config/setters.ts';
 import { ConfigError, type Statement } from '../config/statement.ts';
 import { parameter, parseNumber, parseSeconds, parseSize } from '../config/values.ts';
 import { formatIPv4, formatIPv6, NO_ADDRESS, parseIPv4, parseIPv6 } from '../http/ip-address.ts';
+import { type EngineName, isEngineName } from './engine-name.ts';
 
 /** TCP keepalive on accepted connections. */
 export interface SocketKeepalive {
@@ -39,10 +41,11 @@ export interface ListenOptions {
   readonly set: boolean;
   readonly reuseport: boolean;
   readonly ipv6only: boolean;
+  readonly ssl: boolean;
   /** `so_keepalive`; undefined for the system's setting. */
   readonly keepalive: SocketKeepalive | undefined;
   /** `engine=`; undefined for that of the `events` block. */
-  readonly engine: 'node' | undefined;
+  readonly engine: EngineName | undefined;
 }
 
 /** One address to listen on. */
@@ -68,7 +71,8 @@ type ListenTarget =
 /** Asked for the addresses of a host name, in text. Rejects where there is none. */
 export type ResolveHost = (host: string) => Promise<readonly string[]>;
 
-const DEFAULT_BACKLOG = 511;
+/** `backlog=`, unless told. */
+export const DEFAULT_BACKLOG = 511;
 const DEFAULT_PORT = 80;
 /** Size of sun_path on Linux, with the NUL at its end. */
 const LONGEST_SOCKET_PATH = 107;
@@ -80,6 +84,7 @@ const DEFAULT_OPTIONS: ListenOptions = {
   set: false,
   reuseport: false,
   ipv6only: true,
+  ssl: false,
   keepalive: undefined,
   engine: undefined,
 };
@@ -105,6 +110,7 @@ const PARAMETERS = [
   'so_keepalive=off',
   'proxy_protocol',
   'engine=node',
+  'engine=uws',
 ];
 
 /**
@@ -246,17 +252,14 @@ export function parseListenOptions(statement: Statement, warn: (message: string)
         options.defaultServer = true;
         continue;
       case 'engine=':
-        if (value === 'uws')
-          fail('"engine=uws" is not supported yet: this version has the engine "node" only');
-        if (value !== 'node') fail(`invalid engine "${word}"`);
-        options.engine = 'node';
+        options.engine = isEngineName(value) ? value : fail(`invalid engine "${word}"`);
         continue;
       case 'accept_filter=':
         warn(`accept filters "${word}" are not supported on this platform, ignored`);
         continue;
       case 'ssl':
-        fail('the "ssl" parameter requires ngx_http_ssl_module');
-        break;
+        options.ssl = true;
+        continue;
       case 'http2':
         fail('the "http2" parameter requires ngx_http_v2_module');
         break;
@@ -391,10 +394,16 @@ function addListen<Listening>(
   };
   if (draft.servers.includes(server)) fail(`a duplicate listen ${address.text}`);
   draft.servers.push(server);
+  if (address.ssl && !draft.address.ssl) draft.address = { ...draft.address, ssl: true };
+  const { engine } = draft.address;
+  if (address.engine !== undefined && address.engine !== engine) {
+    if (engine !== undefined) fail(`two engines for ${address.text}: "${engine}" and "${address.engine}"`);
+    draft.address = { ...draft.address, engine: address.engine };
+  }
   if (address.set) {
     if (draft.set) fail(`duplicate listen options for ${address.text}`);
     draft.set = true;
-    draft.address = address;
+    draft.address = { ...address, ssl: draft.address.ssl, engine: draft.address.engine };
   }
   if (address.defaultServer) {
     if (draft.hasDefault) fail(`a duplicate default server for ${address.text}`);
@@ -427,4 +436,9 @@ function groupPort<Listening>(drafts: AddressDraft<Listening>[]): ListenGroup<Li
     });
   }
   return groups;
+}
+
+/** What tells one listening socket from all others: the same address on another engine is another socket. */
+export function listenerKey({ engine, text }: Pick<ListenAddress, 'engine' | 'text'>): string {
+  return `${engine} ${text}`;
 }

@@ -1,7 +1,9 @@
 /** The locations of a server, and which of them a URI belongs to: nginx's ngx_http_core_find_location. */
 import type { Scope } from '../config/scope.ts';
 import { ConfigError, type Statement } from '../config/statement.ts';
+import { debugging } from '../log/debugging.ts';
 import type { Exchange } from './exchange.ts';
+import { debug } from './log.ts';
 import type { Regex } from './regex.ts';
 import type { Location } from './site.ts';
 
@@ -178,6 +180,7 @@ function search(exchange: Exchange, table: LocationTable): Location | undefined 
   if (prefixes.length > 0) {
     const entry = longestPrefix(prefixes, exchange.uri);
     if (entry !== undefined) {
+      if (debugging.on) debug(exchange, `test location: "${entry.location.name}"`);
       found = entry.location;
       if (finished) return found;
       const { nested } = found;
@@ -193,6 +196,7 @@ function search(exchange: Exchange, table: LocationTable): Location | undefined 
   }
   for (let index = 0; index < regexes.length; index++) {
     const { regex, location } = regexes[index];
+    if (debugging.on) debug(exchange, `test location: ~ "${location.name}"`);
     if (!regex.match(exchange, exchange.uri)) continue;
     const inner = location.nested === undefined ? undefined : search(exchange, location.nested);
     finished = true;

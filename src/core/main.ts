@@ -17,9 +17,10 @@ import {
   text,
   words,
 } from '../config/setters.ts';
-import type { Statement } from '../config/statement.ts';
+import { ConfigError, type Statement } from '../config/statement.ts';
 import { parameter, parseNumber } from '../config/values.ts';
 import { type ErrorLogTarget, readErrorLog } from '../log/error-log-target.ts';
+import { resolveSyslogServer, type SyslogServer } from '../log/syslog-target.ts';
 import { defineModule } from './module.ts';
 
 const MAIN = ['main'];
@@ -79,7 +80,7 @@ function unsupported(why: string, arity: readonly [number, number] = [1, Number.
   );
 }
 
-/** `error_log file [level] [json]`: several in one scope add up, an inner scope's replace the outer ones. */
+/** `error_log`: several in one scope add up, an inner scope's replace the outer ones. */
 function readErrorLogs(
   { args }: Statement,
   previous: readonly ErrorLogTarget[] | undefined,
@@ -117,9 +118,9 @@ export const mainDirectives = {
     [] as readonly ErrorLogTarget[],
     readErrorLogs,
     {
-      syntax: 'file [level] [json]',
+      syntax: 'file | stderr | syslog:server=address[,parameter=value] [level] [json]',
       defaultText: 'logs/error.log error',
-      differs: '`json` writes one JSON object a line. No syslog and no memory log.',
+      differs: '`json` writes one JSON object a line. Syslog over UDP only, and no memory log.',
     },
   ),
 
@@ -170,13 +171,45 @@ export function errorLogTargets(scope: Scope, prefix: string): readonly ErrorLog
   let absolute = absoluteTargets.get(targets);
   if (absolute === undefined) {
     absolute = targets.map((target) =>
-      target.kind === 'stderr' || target.path.startsWith('/')
+      target.kind !== 'file' || target.path.startsWith('/')
         ? target
         : { ...target, path: prefix + target.path },
     );
     absoluteTargets.set(targets, absolute);
   }
   return absolute;
+}
+
+/**
+ * Finds the addresses of syslog servers that `error_log` has by name, in a scope and all inside it.
+ * @throws ConfigError `host not found in syslog server "..."`
+ */
+export async function resolveErrorLogServers(
+  scope: Scope,
+  resolve: (host: string) => Promise<readonly string[]>,
+): Promise<void> {
+  const targets = scope.own(mainDirectives).error_log ?? [];
+  let next = 0;
+  for (const { module, name, statement, scope: inner } of scope.entries) {
+    if (module === main.name && name === 'error_log') {
+      const target = targets[next++];
+      if (target?.kind === 'syslog') await resolveServer(target.syslog.server, statement, resolve);
+    }
+    if (inner !== undefined) await resolveErrorLogServers(inner, resolve);
+  }
+}
+
+/** @throws ConfigError `host not found in syslog server "..."` */
+export async function resolveServer(
+  server: SyslogServer,
+  statement: Statement,
+  resolve: (host: string) => Promise<readonly string[]>,
+): Promise<void> {
+  try {
+    await resolveSyslogServer(server, resolve);
+  } catch (error) {
+    throw new ConfigError((error as Error).message, { statement, cause: error });
+  }
 }
 
 /** nginx's core module. */

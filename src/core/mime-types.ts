@@ -1,4 +1,5 @@
 /** `types` and `default_type`: the media type of a file by its extension. */
+import { type Directive, dataBlock, type MimeTypes, type ReadContext } from '../config/directive.ts';
 import type { Statement } from '../config/statement.ts';
 import type { Exchange } from './exchange.ts';
 
@@ -10,6 +11,35 @@ const DEFAULT_TYPES: MimeTable = new Map([
   ['gif', 'image/gif'],
   ['jpg', 'image/jpeg'],
 ]);
+
+/** `types`: its blocks, of which a scope may have several. An extension that has a type already is a warning. */
+export const typesDirective: Directive<readonly Statement[]> = {
+  ...dataBlock(['http', 'server', 'location'], [0, 0], { inherited: true }),
+  read(statement, previous, report) {
+    const blocks = [...(previous ?? []), statement];
+    warnOfDuplicates(blocks, report);
+    return blocks;
+  },
+};
+
+function warnOfDuplicates(blocks: readonly Statement[], report: ReadContext): void {
+  const known = new Map<string, string>();
+  for (const { block } of blocks) {
+    for (const child of block ?? []) {
+      for (const word of child.args) {
+        const extension = word.toLowerCase();
+        const type = known.get(extension);
+        known.set(extension, child.name);
+        // What came before this block has been told already.
+        if (type === undefined || !blocks.at(-1)!.block!.includes(child)) continue;
+        report.warn(
+          `duplicate extension "${extension}", content type: "${child.name}", previous content type: "${type}"`,
+          child,
+        );
+      }
+    }
+  }
+}
 
 const tables = new WeakMap<readonly Statement[], MimeTable>();
 
@@ -28,10 +58,10 @@ export function mimeTable(blocks: readonly Statement[]): MimeTable {
   return table;
 }
 
-/** The extension of a URI without its dot; '' where the last segment has none. */
+/** The extension of a URI without its dot; '' where the last segment has none, or begins with its only dot. */
 export function extensionOf(uri: string): string {
   const dot = uri.lastIndexOf('.');
-  return dot < 0 || uri.indexOf('/', dot) >= 0 ? '' : uri.slice(dot + 1);
+  return dot < 2 || uri.charCodeAt(dot - 1) === 47 || uri.indexOf('/', dot) >= 0 ? '' : uri.slice(dot + 1);
 }
 
 /** The media type of what the exchange's URI names. */
@@ -45,4 +75,10 @@ export function contentTypeOf(exchange: Exchange): string {
     if (type !== undefined) return type;
   }
   return location.settings.default_type;
+}
+
+/** Whether `gzip_types` and the like name a media type, which has no parameters. */
+export function hasMediaType(types: MimeTypes, contentType: string): boolean {
+  if (types === '*') return true;
+  return contentType !== '' && (types.has(contentType) || types.has(contentType.toLowerCase()));
 }

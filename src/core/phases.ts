@@ -14,6 +14,7 @@
  * | log           | location           | after the answer, whatever became of it                 |
  */
 import type { Exchange } from './exchange.ts';
+import type { ServerTls } from './tls.ts';
 
 /** Where an exchange stands. */
 export const Phase = {
@@ -55,13 +56,22 @@ export interface LocationHandlers {
   /** The handler serves all that begins with the location's name: the name without its closing slash is redirected. */
   readonly autoRedirect?: boolean;
   readonly log?: (exchange: Exchange) => void;
-  /** Sees the answer's head before it is sent, and may change it or wrap `exchange.output`. */
+  /** Sees the answer's head before it is sent; may change it, add a body filter, or set `exchange.refusal`. */
   readonly headerFilter?: (exchange: Exchange) => void;
+  /** The header filter is for subrequests too, whose heads nobody sees: it adds a body filter. */
+  readonly filtersSubrequests?: boolean;
+  /**
+   * What is done when the answer has gone out, or the client has (`post_action`): an internal redirect, whose answer
+   * goes nowhere. The request is over when that has ended.
+   */
+  readonly epilogue?: (exchange: Exchange) => void;
 }
 
 /** What a module adds to a server. */
 export interface ServerHandlers {
   readonly serverRewrite?: PhaseHandler;
+  /** What the server says of TLS. */
+  readonly tls?: ServerTls;
 }
 
 /** What a module adds to the whole of `http`. */

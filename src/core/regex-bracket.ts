@@ -9,6 +9,7 @@ import {
   POSIX_CLASSES,
 } from './byte-set.ts';
 import { escapedClass, type PatternCursor, RegexSyntaxError } from './regex-cursor.ts';
+import { readProperty } from './regex-property.ts';
 
 /** What matters to a class of the options that hold around it. */
 export interface BracketOptions {
@@ -135,9 +136,6 @@ function readClassCharacter(cursor: PatternCursor, quoting: boolean): number {
     if (letter === 'N' && cursor.pattern[cursor.position + 2] !== '{') {
       throw new RegexSyntaxError('\\N is not supported in a class', cursor.position + 2);
     }
-    if (letter === 'p' || letter === 'P') {
-      throw new RegexSyntaxError(`\\${letter} is not supported`, cursor.position + 2);
-    }
     return cursor.readCharacterEscape();
   }
   return cursor.pattern.charCodeAt(cursor.position++);
@@ -148,6 +146,7 @@ function readClassInClass(cursor: PatternCursor, caseless: boolean): ByteSet | u
   const { pattern } = cursor;
   const start = cursor.position;
   if (pattern[start] === '\\') {
+    if (pattern[start + 1] === 'p' || pattern[start + 1] === 'P') return readProperty(cursor, caseless);
     const set = escapedClass(pattern[start + 1] ?? '');
     if (set !== undefined) cursor.position += 2;
     return set;

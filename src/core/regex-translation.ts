@@ -12,6 +12,7 @@
 import { addOtherCases, byteSet, classSource } from './byte-set.ts';
 import { readBracket } from './regex-bracket.ts';
 import { escapedClass, PatternCursor, RegexSyntaxError } from './regex-cursor.ts';
+import { readProperty } from './regex-property.ts';
 
 /** A pattern in JavaScript's terms. */
 export interface RegexTranslation {
@@ -496,10 +497,13 @@ class PatternReader extends PatternCursor {
       case 'k':
         pieces.push(this.#readReference(letter, options));
         return item;
-      case 'K':
-      case 'X':
       case 'p':
       case 'P':
+        this.position = start;
+        pieces.push(classSource(readProperty(this, options.caseless)));
+        return item;
+      case 'K':
+      case 'X':
         throw new RegexSyntaxError(`\\${letter} is not supported`, this.position);
       default: {
         const set = escapedClass(letter);

@@ -1,28 +1,43 @@
 /** The machine that walks an exchange through the phases of `phases.ts`. */
 import { escapeUri } from '../http/uri-escape.ts';
+import { debugging } from '../log/debugging.ts';
+import { debugBegin, debugLocation, debugPhase, debugRelease } from './debug-lines.ts';
+import { readsBodyEarly } from './early-body.ts';
+import { mayLinger, settleExchange } from './epilogue.ts';
 import type { Exchange } from './exchange.ts';
+import { filePath } from './file-path.ts';
 import { finalize } from './finalize.ts';
 import { findLocation, isSlashRedirect } from './locations.ts';
 import { log } from './log.ts';
 import { DECLINED, DONE, OK, Phase, type PhaseHandler, type PhaseResult } from './phases.ts';
+import { withoutField } from './response-headers.ts';
+import { admitsRequest } from './tls.ts';
 
 /** Takes up an exchange an engine has made, with its server chosen. */
 export function begin(exchange: Exchange): void {
   exchange.site.users++;
+  if (debugging.on) debugBegin(exchange);
+  if (exchange.connection.expectsTls && !admitsRequest(exchange)) return;
+  const { earlyBody } = exchange.server;
+  if (earlyBody !== undefined && readsBodyEarly(exchange, earlyBody)) return;
   run(exchange);
 }
 
 /**
  * Lets go of an exchange: the access log is written, cleanups run. Called by the engine exactly once for every
- * exchange that began, when the last byte has been sent or the connection is gone.
+ * exchange that began, when the last byte has been sent or the connection is gone. Something of it may still be under
+ * way (`settleExchange`): then it is let go of when that has ended.
  */
 export function release(exchange: Exchange): void {
   if (exchange.released) return;
+  if (mayLinger(exchange) && !settleExchange(exchange, () => release(exchange))) return;
   exchange.released = true;
+  if (debugging.on) debugRelease(exchange);
   const { location, site, cleanups } = exchange;
-  for (let index = 0; index < location.log.length; index++) {
+  const logs = isLogged(exchange) ? location.log : [];
+  for (let index = 0; index < logs.length; index++) {
     try {
-      location.log[index]!(exchange);
+      logs[index]!(exchange);
     } catch (error) {
       logBug(exchange, error);
     }
@@ -33,6 +48,12 @@ export function release(exchange: Exchange): void {
   }
   site.users--;
   if (site.users === 0) site.onUnused?.();
+}
+
+/** Subrequests are logged where `log_subrequest` says so, unless they were given up. */
+function isLogged({ relations, location }: Exchange): boolean {
+  if (relations === undefined || relations.parent === undefined) return true;
+  return location.settings.log_subrequest && !relations.unlogged;
 }
 
 /** Goes on from where the exchange stands. */
@@ -53,6 +74,8 @@ function logBug(exchange: Exchange, error: unknown): void {
 
 function walk(exchange: Exchange): void {
   while (!exchange.ended) {
+    // A handler that has waited for something goes on in the middle of its phase.
+    if (debugging.on && exchange.handlerIndex === 0) debugPhase(exchange);
     switch (exchange.phase) {
       case Phase.postRead:
         if (!runHandlers(exchange, exchange.site.postRead)) return;
@@ -89,14 +112,15 @@ function walk(exchange: Exchange): void {
         if (!runHandlers(exchange, exchange.location.preaccess)) return;
         break;
       case Phase.access:
-        if (!runAccess(exchange)) return;
+        // Who may have the answer may have what it is made of.
+        if (!exchange.isSubrequest && !runAccess(exchange)) return;
         break;
       case Phase.postAccess:
         if (exchange.accessStatus !== 0) {
           const status = exchange.accessStatus;
           exchange.accessStatus = 0;
           if (status === 403) log(exchange, 'error', 'access forbidden by rule');
-          finalize(exchange, status);
+          refuse(exchange, status);
           return;
         }
         break;
@@ -153,16 +177,41 @@ function judgeAccess(exchange: Exchange, result: PhaseResult): 'next' | 'granted
     if (result === OK) return 'next';
   } else {
     if (result === OK) {
-      exchange.accessStatus = 0;
+      takeBackRefusal(exchange);
       return 'granted';
     }
-    if (result === 401 || result === 403) {
-      if (exchange.accessStatus !== 401) exchange.accessStatus = result;
+    if (result === 401 || result === 403 || result === 407) {
+      if (!asksForCredentials(exchange.accessStatus)) exchange.accessStatus = result;
       return 'next';
     }
   }
-  finalize(exchange, result);
+  refuse(exchange, result);
   return 'refused';
+}
+
+function asksForCredentials(status: number): boolean {
+  return status === 401 || status === 407;
+}
+
+/** Ends a request that access was refused to; who is to say a password waits for `auth_delay` first. */
+function refuse(exchange: Exchange, status: PhaseResult): void {
+  const delay = exchange.location.settings.auth_delay;
+  if (delay === 0 || !asksForCredentials(status)) {
+    finalize(exchange, status);
+    return;
+  }
+  log(exchange, 'info', 'delaying unauthorized request');
+  const timer = exchange.site.runtime.timers.timer(() => finalize(exchange, status));
+  exchange.onRelease(() => timer.stop());
+  timer.start(delay);
+}
+
+/** Another handler is content: what the first has told the client to authenticate with is not wanted. */
+function takeBackRefusal(exchange: Exchange): void {
+  if (exchange.accessStatus === 0) return;
+  exchange.accessStatus = 0;
+  const { response } = exchange;
+  if (response.fields !== '') response.fields = withoutField(response.fields, 'www-authenticate');
 }
 
 /** A handler waits for something: the walk goes on with what it comes back with. */
@@ -205,6 +254,7 @@ function chooseLocation(exchange: Exchange): boolean {
     finalize(exchange, 404);
     return false;
   }
+  if (debugging.on) debugLocation(exchange);
   const redirects = isSlashRedirect(exchange, location);
   if (location.limitExcept !== undefined && !location.limitExcept.methods.has(exchange.method)) {
     location = location.limitExcept.location;
@@ -245,10 +295,12 @@ function runContent(exchange: Exchange): void {
   }
   // Nothing has made an answer.
   if (exchange.uri.endsWith('/')) {
-    log(exchange, 'error', `directory index of "${exchange.uri}" is forbidden`);
+    const path = filePath(exchange);
+    if (path !== '') log(exchange, 'error', `directory index of "${path}" is forbidden`);
     finalize(exchange, 403);
     return;
   }
+  log(exchange, 'error', 'no handler found');
   finalize(exchange, 404);
 }
 

@@ -9,6 +9,14 @@ import type { OpenFiles } from '../log/open-files.ts';
 import type { ConnectionCounters } from '../shared/counters.ts';
 import type { PeerParameters, PeerTable } from '../shared/peer-table.ts';
 
+/** Made by the master when it starts. */
+export interface ProcessSecret {
+  /** 32 random bytes. */
+  readonly bytes: Uint8Array;
+  /** When it was made, in milliseconds since the epoch. */
+  readonly madeAt: number;
+}
+
 export interface Runtime {
   /** Number of this worker, from 0; -1 in the master, which serves nothing. */
   readonly worker: number;
@@ -41,6 +49,20 @@ export interface Runtime {
    * @throws Error when the name has no address
    */
   resolve(host: string): Promise<readonly string[]>;
+  /**
+   * A file the configuration names, whole. The master reads it, once for each configuration, and the workers get what
+   * it has read: all of them the same, also when they are started later, and have become a user who may not read it.
+   * @param path full name, latin1
+   * @throws NodeJS.ErrnoException where it cannot be read
+   */
+  readFile(path: string): Buffer;
+  /**
+   * Memory that all threads share, zeroed when it is made. The same key and size mean the same memory in every thread
+   * and over every reload, for as long as a configuration asks for it.
+   */
+  sharedMemory(key: string, size: number): SharedArrayBuffer;
+  /** What keys that all workers have to agree on are derived from. */
+  readonly secret: ProcessSecret;
   /**
    * Things that outlive one configuration in this thread, by key: connection pools to upstream servers that did not
    * change. `create` makes the thing the first time. What a new configuration has not asked for is closed once the

@@ -2,8 +2,15 @@
 import { httpDate } from '../event/clock.ts';
 import { formatHttpDate } from '../http/dates.ts';
 import { statusLine } from '../http/status.ts';
+import { debugging } from '../log/debugging.ts';
 import { PRODUCT } from '../version.ts';
+import { addOutermostBodyFilter, dropBodyFilters } from './body-filter.ts';
+import { clientBrowser, MSIE6, SAFARI } from './browser.ts';
+import { debugHead } from './debug-lines.ts';
 import type { Exchange } from './exchange.ts';
+import { OK, type PhaseResult } from './phases.ts';
+import type { Relations } from './relations.ts';
+import { OutputWatch } from './subrequest-output.ts';
 
 const SERVER_LINES = {
   off: 'Server: portico\r\nDate: ',
@@ -15,17 +22,23 @@ const SERVER_LINES = {
 /**
  * Runs the header filters over `exchange.response`, composes the head and gives it to the carrier. The body, if any,
  * goes to `exchange.output` afterwards. Does nothing where the head has been sent.
+ * @returns OK, or the status that is to take the answer's place: nothing has been sent, and the caller finishes the
+ *   exchange with it (a condition of the request does not hold: 412; a range is not in the body: 416)
  */
-export function sendHead(exchange: Exchange): void {
-  if (exchange.headSent) return;
+export function sendHead(exchange: Exchange): PhaseResult {
+  if (exchange.headSent) return OK;
   exchange.headSent = true;
   const { response, location } = exchange;
   if (exchange.errorStatus !== 0) {
     response.status = exchange.errorStatus;
     response.statusLine = '';
   }
+  if (exchange.relations !== undefined && isInternal(exchange, exchange.relations)) return OK;
   const filters = location.headerFilters;
-  for (let index = 0; index < filters.length; index++) filters[index]!(exchange);
+  for (let index = 0; index < filters.length; index++) {
+    filters[index]!(exchange);
+    if (exchange.refusal !== 0) return refuse(exchange);
+  }
 
   const status = response.status;
   const { settings } = location;
@@ -35,7 +48,14 @@ export function sendHead(exchange: Exchange): void {
     response.lastModified = -1;
     response.lastModifiedText = '';
   }
-  exchange.bodyless = exchange.method === 'HEAD' || status === 204 || status === 304 || status < 200;
+  exchange.bodyless =
+    (exchange.method === 'HEAD' && exchange.head.version > 9) ||
+    status === 204 ||
+    status === 304 ||
+    status < 200;
+  if (exchange.bodyless && exchange.innermostFilter !== undefined) dropBodyFilters(exchange);
+  if (response.expectTrailers && response.contentLength >= 0 && isChunkable(exchange))
+    response.contentLength = -1;
   if (exchange.keepAlive && !mayKeepAlive(exchange)) exchange.keepAlive = false;
 
   let lines =
@@ -44,23 +64,34 @@ export function sendHead(exchange: Exchange): void {
       : `Server: ${response.server}\r\nDate: ${response.date === '' ? httpDate() : response.date}`;
   if (response.contentType !== '') {
     lines += `\r\nContent-Type: ${response.contentType}`;
-    if (response.charset !== '') lines += `; charset=${response.charset}`;
+    if (response.charset !== '') {
+      lines += response.charsetText === '' ? `; charset=${response.charset}` : response.charsetText;
+    }
   }
   if (response.contentLength >= 0) lines += `\r\nContent-Length: ${response.contentLength}`;
   if (response.lastModifiedText !== '') lines += `\r\nLast-Modified: ${response.lastModifiedText}`;
   else if (response.lastModified >= 0 && (status === 200 || status === 206 || status === 304)) {
     lines += `\r\nLast-Modified: ${formatHttpDate(response.lastModified)}`;
   }
+  let { fields } = response;
   if (response.location !== '') {
     // Kept as it is sent, for `$sent_http_location`.
-    response.location = absoluteLocation(exchange, response.location);
-    lines += `\r\nLocation: ${response.location}`;
+    const absolute = absoluteLocation(exchange, response.location);
+    // What is sent as it came stands among the other fields, as in nginx.
+    if (absolute === response.location) fields = `Location: ${absolute}\r\n${fields}`;
+    else lines += `\r\nLocation: ${absolute}`;
+    response.location = absolute;
   }
-  let { fields } = response;
-  if (response.etag !== '') fields += `ETag: ${response.etag}\r\n`;
-  if (response.acceptRanges) fields += 'Accept-Ranges: bytes\r\n';
-  if (response.trailers !== '') exchange.carrier.setTrailers(response.trailers);
+  if (response.etag !== '') fields = `ETag: ${response.etag}\r\n${fields}`;
+  if (response.varyEncoding && settings.gzip_vary) fields = `Vary: Accept-Encoding\r\n${fields}`;
 
+  if (debugging.on) {
+    debugHead(
+      exchange,
+      response.statusLine === '' ? statusLine(status) : response.statusLine,
+      lines + fields,
+    );
+  }
   exchange.carrier.sendHead(
     status,
     response.statusLine === '' ? statusLine(status) : response.statusLine,
@@ -69,6 +100,39 @@ export function sendHead(exchange: Exchange): void {
     response.contentLength,
     exchange.bodyless,
   );
+  return OK;
+}
+
+/**
+ * No client sees the head of a subrequest, nor of what comes after an answer: of the header filters only those are run
+ * that change the body. @returns false for the head of the client's own answer
+ */
+function isInternal(exchange: Exchange, relations: Relations): boolean {
+  if (relations.parent === undefined) {
+    if (relations.epilogue !== 'running') return false;
+    exchange.bodyless = true;
+    return true;
+  }
+  const { response, location, method } = exchange;
+  const filters = location.innerHeaderFilters;
+  for (let index = 0; index < filters.length; index++) filters[index]!(exchange);
+  const { status } = response;
+  exchange.bodyless =
+    relations.headOnly || method === 'HEAD' || status === 204 || status === 304 || status < 200;
+  if (exchange.bodyless && relations.beforeEnd === undefined) dropBodyFilters(exchange);
+  if (relations.beforeEnd !== undefined)
+    addOutermostBodyFilter(exchange, new OutputWatch(exchange, relations));
+  exchange.carrier.sendHead(status, '', '', '', response.contentLength, exchange.bodyless);
+  return true;
+}
+
+/** Takes back what the header filters before the one that refused have done. */
+function refuse(exchange: Exchange): PhaseResult {
+  const status = exchange.refusal;
+  exchange.refusal = 0;
+  exchange.headSent = false;
+  dropBodyFilters(exchange);
+  return status;
 }
 
 /** Sends a whole answer whose body is at hand, and ends the exchange. */
@@ -82,7 +146,11 @@ export function sendWhole(
   response.status = status;
   response.contentType = contentType;
   response.contentLength = body.length;
-  sendHead(exchange);
+  const refusal = sendHead(exchange);
+  if (refusal !== OK) {
+    exchange.site.finalize(exchange, refusal);
+    return;
+  }
   if (!exchange.bodyless && body.length > 0) exchange.output.write(body);
   endExchange(exchange);
 }
@@ -90,11 +158,21 @@ export function sendWhole(
 /** The answer is complete: tells the carrier, which will release the exchange when all has been sent. */
 export function endExchange(exchange: Exchange): void {
   if (exchange.ended) return;
+  if (exchange.relations?.beforeEnd !== undefined) answerInstead(exchange, 0);
   exchange.complete = true;
   exchange.ended = true;
   exchange.onDrain = undefined;
   exchange.onAbort = undefined;
+  if (exchange.response.trailers !== '') exchange.carrier.setTrailers(exchange.response.trailers);
   exchange.output.end();
+}
+
+/** Asks `Relations.beforeEnd`, once. @returns whether the exchange now has an answer instead of `status` */
+export function answerInstead(exchange: Exchange, status: number): boolean {
+  const relations = exchange.relations!;
+  const { beforeEnd } = relations;
+  relations.beforeEnd = undefined;
+  return beforeEnd?.(exchange, status) === true;
 }
 
 /** What the location says of keep-alive: nginx's ngx_http_update_location_config. */
@@ -108,22 +186,19 @@ function mayKeepAlive(exchange: Exchange): boolean {
   return settings.keepalive_disable === 1 || !isDisabledBrowser(exchange, settings.keepalive_disable);
 }
 
-/** `keepalive_disable msie6 safari`: MSIE before 7 after a POST, and Safari on a Mac. */
+/** `keepalive_disable msie6 safari`. */
 function isDisabledBrowser(exchange: Exchange, disabled: number): boolean {
-  const agent = exchange.headers.get('user-agent');
-  if (agent === undefined) return false;
-  if ((disabled & 2) !== 0 && exchange.method === 'POST') {
-    const major = agent.charCodeAt(agent.indexOf('MSIE ') + 5) - 48;
-    if (agent.includes('MSIE ') && agent[agent.indexOf('MSIE ') + 6] === '.' && major >= 4 && major <= 6) {
-      return !agent.includes('SV1');
-    }
-  }
+  const isPost = exchange.method === 'POST';
+  if (!isPost && (disabled & 4) === 0) return false;
+  const browser = clientBrowser(exchange);
   return (
-    (disabled & 4) !== 0 &&
-    agent.includes('Safari/') &&
-    agent.includes('Mac OS X') &&
-    !agent.includes('Chrome/')
+    (isPost && (disabled & 2) !== 0 && browser === MSIE6) || ((disabled & 4) !== 0 && browser === SAFARI)
   );
+}
+
+/** Whether the body can be sent in chunks, with room for trailers behind it. */
+function isChunkable({ head, location, bodyless }: Exchange): boolean {
+  return !bodyless && head.version >= 11 && head.version < 20 && location.settings.chunked_transfer_encoding;
 }
 
 /** A location that begins with a slash made absolute, as `absolute_redirect` and its companions say. */

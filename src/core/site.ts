@@ -4,19 +4,24 @@
  */
 import type { Settings } from '../config/directive.ts';
 import type { Scope } from '../config/scope.ts';
+import type { AddressMatcher } from '../http/cidr.ts';
 import type { RequestHeadLimits } from '../http/request-head.ts';
 import type { ErrorLog } from '../log/error-log.ts';
+import type { EngineName } from './engine-name.ts';
 import type { ErrorPages } from './error-pages.ts';
 import type { Exchange } from './exchange.ts';
+import type { SymlinkPolicy } from './file-directives.ts';
 import type { DocumentRoot } from './file-path.ts';
 import type { CoreDirectives } from './http-core.ts';
 import type { ListenAddress } from './listen.ts';
 import type { LocationTable } from './locations.ts';
 import type { MimeTable } from './mime-types.ts';
-import type { PhaseHandler } from './phases.ts';
+import type { PhaseHandler, PhaseResult } from './phases.ts';
 import type { Runtime } from './runtime.ts';
 import type { ServerName, ServerNames } from './server-names.ts';
 import type { TempPath } from './temp-file.ts';
+import type { Template } from './template.ts';
+import type { ServerTls } from './tls.ts';
 
 /** One `location`, one `if` or `limit_except` inside one, or what a server does where no location matches. */
 export interface Location {
@@ -37,6 +42,8 @@ export interface Location {
   readonly errorLog: ErrorLog;
   readonly errorPages: ErrorPages | undefined;
   readonly documentRoot: DocumentRoot;
+  /** `disable_symlinks`; undefined where it is off. */
+  readonly symlinks: SymlinkPolicy | undefined;
   readonly types: MimeTable;
   /** `client_body_temp_path`. */
   readonly tempPath: TempPath;
@@ -49,6 +56,9 @@ export interface Location {
   content: readonly PhaseHandler[];
   log: readonly ((exchange: Exchange) => void)[];
   headerFilters: readonly ((exchange: Exchange) => void)[];
+  /** Of these, the ones for subrequests. */
+  innerHeaderFilters: readonly ((exchange: Exchange) => void)[];
+  epilogue: ((exchange: Exchange) => void) | undefined;
 }
 
 /** One `server` block. */
@@ -64,7 +74,10 @@ export interface Server {
   namedLocations: ReadonlyMap<string, Location>;
   /** The server's own settings as a location: for requests that match none, and before one is chosen. */
   location: Location;
+  /** `client_body_early_read`; undefined where no body is read early. */
+  readonly earlyBody: readonly Template[] | undefined;
   serverRewrite: readonly PhaseHandler[];
+  tls: ServerTls | undefined;
 }
 
 /** The servers that share one address and port. */
@@ -74,11 +87,16 @@ export interface VirtualServers {
   readonly names: ServerNames | undefined;
   /** The limits for request heads of the server a host belongs to; undefined where all servers have the same. */
   readonly limitsOf: ((host: string) => RequestHeadLimits) | undefined;
+  /** `listen ... ssl`. */
+  readonly ssl: boolean;
 }
 
 /** One socket to listen on. */
 export interface Listener {
-  readonly address: ListenAddress;
+  /** With its engine. */
+  readonly address: ListenAddress & { readonly engine: EngineName };
+  /** Every server that may be asked here. */
+  readonly all: readonly Server[];
   /** The servers by local address, where one wildcard socket serves several; else `servers`. */
   readonly byLocalAddress: ReadonlyMap<string, VirtualServers> | undefined;
   readonly servers: VirtualServers;
@@ -91,8 +109,12 @@ export interface Site {
   postRead: readonly PhaseHandler[];
   /** The error log of the main configuration. */
   readonly errorLog: ErrorLog;
+  /** `debug_connection`: finds out whether all is to be logged of a client's connections. */
+  readonly debugConnections: AddressMatcher | undefined;
   /** Goes on with an exchange from where its phases stand: run.ts's `run`, here so that redirects can call it. */
   readonly run: (exchange: Exchange) => void;
+  /** Ends an exchange: finalize.ts's `finalize`, here for what finalize.ts itself is built on. */
+  readonly finalize: (exchange: Exchange, result: PhaseResult) => void;
   /** The worker is shutting down, or a newer configuration forbids it: no connection is kept alive. */
   draining: boolean;
   /** Exchanges under way on this configuration. */

@@ -59,17 +59,19 @@ export function parseTemplate(source: string, statement?: Statement): TemplatePa
 
 /**
  * Compiles a value.
+ * @param capture makes what `$1` to `$9` evaluate to; rewrite's escape what they stand for
  * @throws ConfigError as `parseTemplate` does; names nobody defines are reported by `VariableRegistry.complete`
  */
 export function compileTemplate(
   source: string,
   variables: VariableRegistry,
   statement?: Statement,
+  capture: (number: number) => VariableGetter = captureGetter,
 ): Template {
   if (!source.includes('$')) return constantTemplate(source);
   const pieces = parseTemplate(source, statement).map((part) => {
     if (typeof part === 'string') return part;
-    if ('capture' in part) return captureGetter(part.capture);
+    if ('capture' in part) return capture(part.capture);
     const variable = variables.lookup(part.variable, statement);
     // The getter is bound late: a variable may be defined further down the file than it is used.
     return (exchange: Exchange) => variable.get(exchange);

@@ -22,7 +22,14 @@ export interface VariableDefinition {
   readonly prefix?: boolean;
   /** A module's `set` or `map` may replace it (NGX_HTTP_VAR_CHANGEABLE). */
   readonly changeable?: boolean;
+  /** It holds what `set` or a named capture put there, and nothing else. The registry's own. */
+  readonly assigned?: { unset: UnsetVariable | undefined };
+  /** Why it cannot be had here: using it is an error when the configuration is loaded. */
+  readonly unsupported?: string;
 }
+
+/** The value of a variable that is assigned somewhere, where this request has not come by. */
+export type UnsetVariable = (exchange: Exchange, name: string) => string;
 
 export type VariableDefinitions = Readonly<Record<string, VariableDefinition>>;
 
@@ -64,7 +71,7 @@ export class VariableRegistry {
    * `complete` reports those that were not.
    */
   lookup(name: string, statement?: Statement): Variable {
-    const lower = name.toLowerCase();
+    const lower = validName(name, statement).toLowerCase();
     const known = this.#variables.get(lower);
     if (known !== undefined) {
       if (this.#pending.has(lower) && this.#pending.get(lower) === undefined)
@@ -74,18 +81,42 @@ export class VariableRegistry {
     const variable: Variable = { name: lower, index: -1, get: () => undefined, assign: undefined };
     this.#variables.set(lower, variable);
     const definition = this.#definitions.get(lower);
-    if (definition !== undefined) {
-      this.#bind(variable, definition, '');
-      return variable;
+    if (definition?.unsupported !== undefined) {
+      throw new ConfigError(`the "${lower}" variable is not supported: ${definition.unsupported}`, {
+        statement,
+      });
     }
-    for (const [prefix, family] of this.#prefixes) {
-      if (lower.startsWith(prefix)) {
-        this.#bind(variable, family, lower.slice(prefix.length));
-        return variable;
-      }
+    if (definition !== undefined) this.#bind(variable, definition, '');
+    else {
+      const family = this.#family(lower);
+      if (family !== undefined) this.#bind(variable, family[1], lower.slice(family[0].length));
+      else this.#pending.set(lower, statement);
     }
-    this.#pending.set(lower, statement);
     return variable;
+  }
+
+  /**
+   * The value of a name that comes from elsewhere than the configuration (SSI). Makes no variable of it: there is no
+   * end of names.
+   * @param name in lower case
+   * @returns undefined where there is no such variable
+   */
+  find(name: string): VariableGetter | undefined {
+    const variable = this.#variables.get(name);
+    if (variable !== undefined) return (exchange) => variable.get(exchange);
+    const definition = this.#definitions.get(name);
+    if (definition !== undefined) {
+      return definition.unsupported === undefined ? (exchange) => definition.get(exchange, '') : undefined;
+    }
+    const family = this.#family(name);
+    if (family === undefined) return undefined;
+    const suffix = name.slice(family[0].length);
+    return (exchange) => family[1].get(exchange, suffix);
+  }
+
+  /** The family a name in lower case belongs to. */
+  #family(lower: string): readonly [prefix: string, definition: VariableDefinition] | undefined {
+    return this.#prefixes.find(([prefix]) => lower.startsWith(prefix));
   }
 
   /**
@@ -93,7 +124,7 @@ export class VariableRegistry {
    * @throws ConfigError where the name belongs to a variable that may not be replaced: `the duplicate "x" variable`
    */
   define(name: string, definition: VariableDefinition, statement?: Statement): Variable {
-    const lower = name.toLowerCase();
+    const lower = validName(name, statement).toLowerCase();
     const existing = this.#definitions.get(lower);
     if (existing !== undefined && !existing.changeable) {
       throw new ConfigError(`the duplicate "${lower}" variable`, { statement });
@@ -115,15 +146,23 @@ export class VariableRegistry {
 
   /**
    * A variable the configuration assigns (`set $x`, named captures): a built-in that allows it, or a new one.
+   * @param unset its value where nothing has been assigned yet; without it there is none (nginx's `not_found`)
    * @throws ConfigError where the name is a built-in that cannot be assigned: `the duplicate "x" variable`
    */
-  assignable(name: string, statement?: Statement): Variable {
-    const lower = name.toLowerCase();
+  assignable(name: string, statement?: Statement, unset?: UnsetVariable): Variable {
+    const lower = validName(name, statement).toLowerCase();
     const existing = this.#definitions.get(lower);
-    if (existing === undefined) return this.define(lower, ASSIGNED, statement);
-    if (existing.set === undefined && !existing.changeable) {
+    if (existing === undefined) {
+      // What is `set` with a name such as $http_x goes before the request's field; a capture takes its place.
+      if (unset === undefined || this.#family(lower) === undefined) {
+        const definition = { get: () => undefined, changeable: true, assigned: { unset } };
+        return this.define(lower, definition, statement);
+      }
+    } else if (existing.set === undefined && !existing.changeable) {
       throw new ConfigError(`the duplicate "${lower}" variable`, { statement });
     }
+    // A capture that takes no part is no variable nobody has set.
+    if (unset === undefined && existing?.assigned !== undefined) existing.assigned.unset = undefined;
     const variable = this.lookup(lower, statement);
     if (variable.assign === undefined) this.#makeAssignable(variable);
     return variable;
@@ -147,11 +186,16 @@ export class VariableRegistry {
   }
 
   #bind(variable: Variable, definition: VariableDefinition, suffix: string): void {
-    const { get, set } = definition;
-    if (definition === ASSIGNED) {
+    const { get, set, assigned } = definition;
+    if (assigned !== undefined) {
       const index = variable.index < 0 ? this.#indexes++ : variable.index;
       variable.index = index;
-      variable.get = (exchange) => exchange.values[index];
+      variable.get = (exchange) => {
+        const value = exchange.values[index];
+        if (value !== undefined || assigned.unset === undefined) return value;
+        exchange.values[index] = assigned.unset(exchange, variable.name);
+        return exchange.values[index];
+      };
       variable.assign = (exchange, value) => {
         exchange.values[index] = value;
       };
@@ -174,5 +218,7 @@ export class VariableRegistry {
   }
 }
 
-/** A variable that holds what `set` or a named capture put there. */
-const ASSIGNED: VariableDefinition = { get: () => undefined, changeable: true };
+function validName(name: string, statement: Statement | undefined): string {
+  if (name === '') throw new ConfigError('invalid variable name "$"', { statement });
+  return name;
+}

@@ -159,6 +159,11 @@ export class HeaderBlock {
     return (id < 31 ? this.#repeatedLow & (1 << id) : this.#repeatedHigh & (1 << (id - 31))) !== 0;
   }
 
+  /** Whether there is a field with any of the known names in these masks (see `headerMasks`). */
+  hasAny(masks: HeaderMasks): boolean {
+    return ((this.#low & masks.low) | (this.#high & masks.high)) !== 0;
+  }
+
   /** Whether any of the known names in these masks (see `headerMasks`) occurs more than once. */
   repeatsAny(masks: HeaderMasks): boolean {
     return ((this.#repeatedLow & masks.low) | (this.#repeatedHigh & masks.high)) !== 0;
@@ -228,7 +233,7 @@ export interface HeaderMasks {
   readonly high: number;
 }
 
-/** The masks of a set of known names, made once, for `repeatsAny`. */
+/** The masks of a set of known names, made once, for `hasAny` and `repeatsAny`. */
 export function headerMasks(ids: readonly KnownHeaderId[]): HeaderMasks {
   let low = 0;
   let high = 0;

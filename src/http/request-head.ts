@@ -57,8 +57,11 @@ export interface RequestHeadLimits {
 export class RequestHead implements UriPieces {
   /** Method as received; '' before it is known. */
   method = '';
-  /** 9, 10, 11 for HTTP/0.9, 1.0, 1.1; 12 for any other HTTP/1.x, which is treated as 1.1. */
-  version = 9;
+  /**
+   * 9, 10, 11 for HTTP/0.9, 1.0, 1.1; 12 for any other HTTP/1.x, which is treated as 1.1. As long as none is known the
+   * client is taken for one of HTTP/1.0, which understands an answer's head.
+   */
+  version = 10;
   /** $request_uri: path and query as received. `/` for `http://host` and CONNECT, `?x` for `http://host?x`. */
   target = '';
   /** `host[:port]` of a target in absolute or authority form, as received; '' in origin form. */
@@ -430,8 +433,11 @@ export class RequestHeadParser {
       const text = firstLine(latin1Text(this.#bytes, line.lineStart, this.#length));
       head.setRequestLine(text, text.length, -1);
       if (outcome === LINE_INVALID_METHOD) return this.#failLine(400, 'client sent invalid method');
+      // The answer to HEAD has no body, whatever is wrong with the rest of the line.
+      head.method = methodText(this.#bytes, line.lineStart, line.methodEnd);
       if (outcome === LINE_INVALID_VERSION) return this.#failLine(505, 'client sent invalid version');
       if (outcome === LINE_INVALID_09_METHOD) {
+        head.version = 9;
         return this.#failLine(400, 'client sent invalid method in HTTP/0.9 request');
       }
       return this.#failLine(400, 'client sent invalid request');
@@ -450,6 +456,7 @@ export class RequestHeadParser {
     head.validUnparsedUri = head.target.charCodeAt(0) === 0x2f;
     if (!normalizeUri(head.target, this.#active.mergeSlashes, head)) {
       head.uri = '';
+      head.target = '';
       return this.#failLine(400, 'client sent invalid request');
     }
     if (line.hostStart >= 0) {
@@ -487,7 +494,10 @@ export class RequestHeadParser {
         this.#finishFields();
         return COMPLETE;
       }
-      if (!this.#takeField()) return FAILED;
+      if (!this.#takeField()) {
+        this.#keepFields();
+        return FAILED;
+      }
     }
   }
 
@@ -587,7 +597,14 @@ export class RequestHeadParser {
 
   #fail(status: number, message: string, action: string, lingeringClose: boolean): ParseOutcome {
     this.error = { status, level: 'info', message, action, lingeringClose };
+    if (action === READING_REQUEST_HEADERS) this.#keepFields();
     return FAILED;
+  }
+
+  /** The fields before the one that is wrong: the log and the error page look at them. */
+  #keepFields(): void {
+    this.#canonical = false;
+    this.#finishFields();
   }
 
   #release(): void {

@@ -13,7 +13,7 @@ import {
   NAME_UNDERSCORE,
   scanFields,
 } from './header-block.ts';
-import { KnownHeader, knownHeaderId } from './header-names.ts';
+import { KnownHeader, type KnownHeaderId, knownHeaderId } from './header-names.ts';
 import { latin1Text } from './latin1.ts';
 import { type ProtocolError, responseError } from './protocol-error.ts';
 import { parseContentLength } from './request-check.ts';
@@ -264,14 +264,9 @@ export function checkResponseHead(head: ResponseHead, into: ResponseFraming): Pr
   const lengthIndex = headers.known(KnownHeader.contentLength);
   const encodingIndex = headers.known(KnownHeader.transferEncoding);
   if (lengthIndex < 0 && encodingIndex < 0) return undefined;
-  for (const id of [KnownHeader.contentLength, KnownHeader.transferEncoding] as const) {
-    if (!headers.isRepeated(id)) continue;
-    const first = headers.known(id);
-    const second = headers.known(id, first + 1);
-    return responseError(
-      `upstream sent duplicate header line: "${fieldText(headers, second)}", previous value: "${fieldText(headers, first)}"`,
-    );
-  }
+  if (headers.isRepeated(KnownHeader.contentLength)) return repeated(headers, KnownHeader.contentLength);
+  if (headers.isRepeated(KnownHeader.transferEncoding))
+    return repeated(headers, KnownHeader.transferEncoding);
   if (lengthIndex >= 0 && encodingIndex >= 0) {
     return responseError('upstream sent "Content-Length" and "Transfer-Encoding" headers at the same time');
   }
@@ -288,6 +283,14 @@ export function checkResponseHead(head: ResponseHead, into: ResponseFraming): Pr
   }
   into.chunked = true;
   return undefined;
+}
+
+function repeated(headers: HeaderBlock, id: KnownHeaderId): ProtocolError {
+  const first = headers.known(id);
+  const second = headers.known(id, first + 1);
+  return responseError(
+    `upstream sent duplicate header line: "${fieldText(headers, second)}", previous value: "${fieldText(headers, first)}"`,
+  );
 }
 
 function fieldText(headers: HeaderBlock, i: number): string {

@@ -55,6 +55,9 @@ export function escapeUri(text: string, kind: EscapeKind): string {
   return copied === 0 ? text : escaped + text.slice(copied);
 }
 
+/** How much of its text the last `unescapeUri` read. */
+let consumed = 0;
+
 /**
  * Decodes percent-escapes. Broken ones lose their '%' (and a first digit without a second), as nginx decodes them.
  *
@@ -62,16 +65,23 @@ export function escapeUri(text: string, kind: EscapeKind): string {
  *   the meaning of a Location: controls, space, `!"#$%`, and bytes from DEL up
  */
 export function unescapeUri(text: string, kind: 'all' | 'uri' | 'redirect' = 'all'): string {
+  consumed = text.length;
   let i = text.indexOf('%');
   if (kind !== 'all') {
     const question = text.indexOf('?');
-    if (question >= 0 && (i < 0 || question < i)) return text.slice(0, question + 1);
+    if (question >= 0 && (i < 0 || question < i)) {
+      consumed = question + 1;
+      return text.slice(0, consumed);
+    }
   }
   if (i < 0) return text;
   let decoded = text.slice(0, i);
   while (i < text.length) {
     const character = text.charAt(i++);
-    if (character === '?' && kind !== 'all') return decoded + character;
+    if (character === '?' && kind !== 'all') {
+      consumed = i;
+      return decoded + character;
+    }
     if (character !== '%') {
       decoded += character;
       continue;
@@ -87,13 +97,25 @@ export function unescapeUri(text: string, kind: 'all' | 'uri' | 'redirect' = 'al
     if (low >= 0) {
       const byte = high * 16 + low;
       // Only the digits a-f can end an escaped '?', and nginx looks for it only there; %3F and %3f are all there are.
-      if (byte === 0x3f && kind !== 'all') return `${decoded}?`;
+      if (byte === 0x3f && kind !== 'all') {
+        consumed = i + 2;
+        return `${decoded}?`;
+      }
       if (kind === 'redirect' && (byte <= 0x25 || byte >= 0x7f)) decoded += text.slice(i - 1, i + 2);
       else decoded += String.fromCharCode(byte);
     }
     i += 2;
   }
   return decoded;
+}
+
+/**
+ * Takes escapes out of the path of a Location that need not be there; the query, which begins at a '?', plain or
+ * escaped, stays as it is. What nginx does with the replacement of a `rewrite` that redirects.
+ */
+export function unescapeRedirect(text: string): string {
+  const decoded = unescapeUri(text, 'redirect');
+  return consumed === text.length ? decoded : decoded + text.slice(consumed);
 }
 
 function hexDigit(code: number): number {

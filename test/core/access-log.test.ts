@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict';
+import { createSocket } from 'node:dgram';
+import { once } from 'node:events';
 import {
   existsSync,
   mkdirSync,
@@ -10,6 +12,7 @@ import {
 } from 'node:fs';
 import { connect } from 'node:net';
 import { describe, test } from 'node:test';
+import { gunzipSync } from 'node:zlib';
 import fc from 'fast-check';
 import { LogFileCache } from '../../src/core/log-file-cache.ts';
 import { escapeForLog } from '../../src/core/log-format.ts';
@@ -183,6 +186,81 @@ describe('access_log', () => {
       'a.log to be closed',
       () => !openFilesOf(portico.pid).includes(portico.sandbox.path('logs/a.log')),
     );
+  });
+});
+
+describe('access_log with gzip', () => {
+  test('what is written at one time is one gzip member, and members follow each other', async () => {
+    const { portico, port } = await start(`
+      log_format short '$uri';
+      server {
+        listen PORT;
+        access_log logs/a.gz short gzip buffer=1k flush=20ms;
+        return 204;
+      }`);
+    await using _ = portico;
+    const unzipped = (): string => {
+      const bytes = Buffer.from(portico.sandbox.read('logs/a.gz'), 'latin1');
+      return bytes.length === 0 ? '' : gunzipSync(bytes).toString('latin1');
+    };
+    await send(port, get('/1'));
+    await until('the first member', () => unzipped() === '/1\n');
+    await send(port, get('/2'));
+    await until('the second member', () => unzipped() === '/1\n/2\n');
+    await send(port, get('/3'));
+    await portico.stop('SIGQUIT');
+    assert.equal(unzipped(), '/1\n/2\n/3\n');
+  });
+
+  test('a buffer larger than a write becomes several members of whole lines', () => {
+    using sandbox = createSandbox();
+    const files = createOpenFiles();
+    const timers = createTimerWheel();
+    const path = sandbox.path('logs/big.gz');
+    const buffering = { size: 1024 * 1024, flush: 0, gzip: 9 };
+    const writer = createAccessLogWriter(files, path, NO_ERROR_LOG, timers, buffering);
+    const written: string[] = [];
+    for (let number = 0; number < 9000; number++) {
+      const line = `${String(number).repeat(20)}\n`;
+      written.push(line);
+      writer.write(line);
+    }
+    assert.equal(sandbox.read('logs/big.gz'), '');
+    writer.close();
+    const bytes = Buffer.from(sandbox.read('logs/big.gz'), 'latin1');
+    assert.equal(gunzipSync(bytes).toString('latin1'), written.join(''));
+    assert.ok(bytes.toString('latin1').split('\x1f\x8b\x08').length > 2);
+    timers.stopAll();
+  });
+});
+
+describe('access_log to syslog', () => {
+  test('sends each line with the severity that is asked for, beside files', async () => {
+    const socket = createSocket('udp4');
+    socket.bind(0, '127.0.0.1');
+    await once(socket, 'listening');
+    const received: string[] = [];
+    socket.on('message', (message) => received.push(message.toString('latin1')));
+    try {
+      const server = `syslog:server=localhost:${socket.address().port},severity=warn,tag=web,nohostname`;
+      const { portico, port } = await start(`
+        log_format short '$uri';
+        server {
+          listen PORT;
+          access_log ${server} short if=$arg_a;
+          access_log logs/a.log short;
+          return 204;
+        }`);
+      await using _ = portico;
+      await send(port, get('/no'));
+      await send(port, get('/yes?a=1'));
+      assert.deepEqual(await lines(portico, 'logs/a.log', 2), ['/no', '/yes']);
+      const message = await until('the message', () => received[0]);
+      assert.match(message, /^<188>[A-Z][a-z]{2} [ 1-3]\d [\d:]{8} web: \/yes$/);
+      assert.equal(received.length, 1);
+    } finally {
+      socket.close();
+    }
   });
 });
 
@@ -377,13 +455,25 @@ describe('errors of the configuration', () => {
       'server { location / { access_log off; } access_log none/a; }',
       'open() "/none/a" failed (2: No such file or directory)',
     ],
+    ['access_log logs/a combined gzip=0;', 'invalid compression level "0" in /conf/c.conf:3'],
+    ['access_log logs/a combined gzip=10;', 'invalid compression level "10" in /conf/c.conf:3'],
     [
-      'access_log logs/a combined gzip=5;',
-      'the "gzip=5" parameter is not supported: Portico does not compress logs in /conf/c.conf:3',
+      'access_log logs/a combined gzip=5;\naccess_log logs/a combined gzip;',
+      'access_log "logs/a" already defined with conflicting parameters in /conf/c.conf:4',
+    ],
+    ['access_log logs/$host combined gzip;', 'buffered logs cannot have variables in name in /conf/c.conf:3'],
+    [
+      'access_log syslog:server=192.0.2.1 combined gzip;',
+      'logs to syslog cannot be buffered in /conf/c.conf:3',
+    ],
+    ['access_log syslog:tag=x;', 'no syslog server specified in /conf/c.conf:3'],
+    [
+      'access_log syslog:server=no-such-host.invalid;',
+      'host not found in syslog server "no-such-host.invalid" in /conf/c.conf:3',
     ],
     [
-      'access_log syslog:server=192.0.2.1;',
-      'logging to "syslog:server=192.0.2.1" is not supported: no syslog in Portico yet in /conf/c.conf:3',
+      'server { error_log syslog:server=no-such-host.invalid; }',
+      'host not found in syslog server "no-such-host.invalid" in /conf/c.conf:3',
     ],
     ['open_log_file_cache inactive=1;', '"open_log_file_cache" must have "max" parameter in /conf/c.conf:3'],
     [

@@ -16,7 +16,7 @@ import { freePort } from '../support/ports.ts';
 import { until } from '../support/wait.ts';
 
 const NAMES = Object.entries(httpVariables)
-  .filter(([, { prefix }]) => !prefix)
+  .filter(([, { prefix, unsupported }]) => !prefix && unsupported === undefined)
   .map(([name]) => name);
 const FAMILIES = [
   'arg_a',
@@ -386,11 +386,27 @@ describe('variables that can be assigned', () => {
     }
   });
 
-  test('what there is not is unknown', () => {
-    for (const name of ['tcpinfo_rtt', 'proxy_protocol_addr']) {
-      const registry = new VariableRegistry([httpVariables]);
-      registry.lookup(name);
-      assert.throws(() => registry.complete(), { message: `unknown "${name}" variable` });
+  test('what Node.js cannot tell is an error that says so', () => {
+    const registry = new VariableRegistry([httpVariables]);
+    for (const name of ['tcpinfo_rtt', 'tcpinfo_rttvar', 'tcpinfo_snd_cwnd', 'tcpinfo_rcv_space']) {
+      assert.throws(() => registry.lookup(name), {
+        message: `the "${name}" variable is not supported: Node.js does not tell the kernel's figures of a TCP connection`,
+      });
     }
+  });
+
+  test('a prefix that is assigned keeps its own value until then, a capture has none', () => {
+    const registry = new VariableRegistry([httpVariables]);
+    const assigned = registry.assignable('http_x', undefined, () => 'unset');
+    const captured = registry.assignable('http_y');
+    const unset = registry.assignable('mine', undefined, (_exchange, name) => `no ${name}`);
+    const exchange = { values: [], headers: { variable: (name: string) => `field ${name}` } };
+    assert.equal(assigned.get(exchange as never), 'field x');
+    assigned.assign!(exchange as never, 'set');
+    assert.equal(assigned.get(exchange as never), 'set');
+    assert.equal(captured.get(exchange as never), undefined);
+    assert.equal(unset.get(exchange as never), 'no mine');
+    registry.assignable('mine');
+    assert.equal(unset.get({ values: [] } as never), undefined);
   });
 });

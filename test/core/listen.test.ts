@@ -90,7 +90,6 @@ test('parameters that are wrong or not supported are errors', async () => {
     ['ipv6only=oo', 'invalid ipv6only flags "oo"'],
     ['so_keepalive=::', 'invalid so_keepalive value: "::"'],
     ['so_keepalive=30m::10', /interval and count of probes/],
-    ['ssl', 'the "ssl" parameter requires ngx_http_ssl_module'],
     ['http2', 'the "http2" parameter requires ngx_http_v2_module'],
     ['quic', 'the "quic" parameter requires ngx_http_v3_module'],
     ['proxy_protocol', 'the "proxy_protocol" parameter is not supported'],

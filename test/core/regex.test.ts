@@ -175,7 +175,6 @@ test('what JavaScript cannot do is an error', () => {
     '(?(1)a)',
     'a\\Kb',
     '\\X',
-    '\\pL',
     '(*UTF)a',
     '(?C1)a',
     '(?<n>a)(?&n)',

@@ -314,3 +314,19 @@ test('a head that was written is read back as it was', () => {
     { seed: 3, numRuns: 500 },
   );
 });
+
+test('of a head that is refused what came before the mistake is known', () => {
+  function refused(input: string) {
+    const parser = new RequestHeadParser(DEFAULT_LIMITS);
+    assert.equal(parser.parse(Buffer.from(input), 0, input.length), FAILED);
+    return parser.head;
+  }
+  const host = refused('GET / HTTP/1.1\r\nUser-Agent: a\r\nHost: a..b\r\nAfter: b\r\n\r\n');
+  assert.equal(host.headers.text, 'User-Agent: a\r\nHost: a..b\r\n');
+  const line = refused('GET / HTTP/1.1\r\nUser-Agent: a\r\n bad\r\n\r\n');
+  assert.equal(line.headers.text, 'User-Agent: a\r\n');
+  const { method, version } = refused('HEAD / HTTP/2.0\r\n\r\n');
+  assert.deepEqual([method, version], ['HEAD', 10]);
+  const old = refused('HEAD /\r\n');
+  assert.deepEqual([old.method, old.version], ['HEAD', 9]);
+});
