@@ -2,7 +2,7 @@
 import { statement } from '../config/directive.ts';
 import { ConfigError, type Statement } from '../config/statement.ts';
 import { parseSize } from '../config/values.ts';
-import type { BodySink } from '../core/carrier.ts';
+import { addBodyFilter, BodyFilter } from '../core/body-filter.ts';
 import type { Exchange } from '../core/exchange.ts';
 import type { Link } from '../core/link.ts';
 import { defineModule } from '../core/module.ts';
@@ -23,74 +23,94 @@ function compileSize(given: Statement | undefined, link: Link): (exchange: Excha
 }
 
 /**
- * The innermost sink of a limited answer: passes on what the rate allows, and holds the rest. It takes no more while it
- * holds anything, so what is in it is never more than one piece.
+ * The innermost filter of a limited answer: passes on what the rate allows, and holds the rest. It takes no more while
+ * it holds anything, so what is in it is never more than one piece.
  */
-class RateLimitedOutput implements BodySink {
-  private readonly exchange: Exchange;
+class RateLimit extends BodyFilter {
   private readonly rate: number;
   private readonly after: number;
-  private readonly timer: Timer;
+  private timer: Timer | undefined = undefined;
   private held: Buffer | undefined = undefined;
   private ending = false;
+  /** The carrier has as much as it takes. */
+  private blocked = false;
+  /** Whoever writes has been told to wait. */
+  private waited = false;
 
   constructor(exchange: Exchange, rate: number, after: number) {
-    this.exchange = exchange;
+    super(exchange);
     this.rate = rate;
     this.after = after;
-    this.timer = exchange.site.runtime.timers.timer(() => this.proceed());
-    exchange.onHeldDrain = () => this.proceed();
-    exchange.onRelease(() => {
-      this.timer.stop();
+  }
+
+  override write(chunk: Buffer | string): boolean {
+    const bytes = typeof chunk === 'string' ? Buffer.from(chunk, 'latin1') : chunk;
+    if (this.timer === undefined) this.prepare();
+    this.held = this.held === undefined ? bytes : Buffer.concat([this.held, bytes]);
+    this.waited = !this.pass();
+    return !this.waited;
+  }
+
+  override flush(): void {
+    // What is held goes when it may, and not before.
+    if (this.held === undefined) this.next.flush();
+  }
+
+  override end(): void {
+    if (this.held === undefined) this.next.end();
+    else this.ending = true;
+  }
+
+  override onRoom(): void {
+    this.blocked = false;
+    this.proceed();
+  }
+
+  private prepare(): void {
+    this.timer = this.exchange.site.runtime.timers.timer(proceed, this);
+    this.exchange.onRelease(() => {
+      this.timer!.stop();
       this.held = undefined;
     });
   }
 
-  write(chunk: Buffer | string): boolean {
-    const bytes = typeof chunk === 'string' ? Buffer.from(chunk, 'latin1') : chunk;
-    this.held = this.held === undefined ? bytes : Buffer.concat([this.held, bytes]);
-    return this.pass();
-  }
-
-  flush(): void {
-    this.exchange.carrier.flush();
-  }
-
-  end(): void {
-    if (this.held === undefined) this.exchange.carrier.end();
-    else this.ending = true;
-  }
-
   /** Time has gone by, or the client has taken what was sent. */
-  private proceed(): void {
-    const { exchange } = this;
-    if (this.held !== undefined && !this.pass()) return;
-    if (this.held !== undefined) return;
-    if (this.ending) exchange.carrier.end();
-    else exchange.onDrain?.();
+  proceed(): void {
+    if (!this.pass()) return;
+    if (this.ending) {
+      this.ending = false;
+      this.next.end();
+    } else if (this.waited) {
+      this.waited = false;
+      this.tellRoom();
+    }
   }
 
   /** Sends what is allowed now. @returns whether nothing is held, and the carrier takes more */
   private pass(): boolean {
+    if (this.blocked) return false;
     const { exchange, rate, held } = this;
     const { carrier } = exchange;
     if (held === undefined) return true;
-    // With the head still to be sent there is nothing to wait for.
+    // The head counts, and with the head still to be sent there is nothing to wait for.
     carrier.flush();
-    if (!carrier.drained) return false;
     const seconds = Math.floor(Date.now() / 1000) - Math.floor(exchange.startedAt / 1000) + 1;
     const allowed = rate * seconds - (carrier.bytesSent - this.after);
     if (allowed <= 0) {
-      this.timer.start(Math.ceil((-allowed * 1000) / rate) + 1);
+      this.timer!.start(Math.ceil((-allowed * 1000) / rate) + 1);
       return false;
     }
     const piece = held.length <= allowed ? held : held.subarray(0, allowed);
-    const room = carrier.write(piece);
     this.held = piece === held ? undefined : held.subarray(allowed);
-    if (this.held === undefined) return room;
-    this.timer.start(Math.ceil((piece.length * 1000) / rate));
+    this.blocked = !this.next.write(piece);
+    if (this.held === undefined) return !this.blocked;
+    this.timer!.start(Math.ceil((piece.length * 1000) / rate));
     return false;
   }
+}
+
+function proceed(filter: RateLimit): void {
+  filter.proceed();
 }
 
 export const limitRate = defineModule({
@@ -106,7 +126,7 @@ export const limitRate = defineModule({
       headerFilter(exchange) {
         const rate = exchange.limitRate >= 0 ? exchange.limitRate : configured(exchange);
         if (rate <= 0 || exchange.method === 'HEAD') return;
-        exchange.output = new RateLimitedOutput(exchange, rate, after(exchange));
+        addBodyFilter(exchange, new RateLimit(exchange, rate, after(exchange)));
       },
     };
   },
