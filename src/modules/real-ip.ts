@@ -7,6 +7,7 @@ import type { Scope } from '../config/scope.ts';
 import { flag, statements, text } from '../config/setters.ts';
 import { ConfigError, type Statement } from '../config/statement.ts';
 import type { Exchange } from '../core/exchange.ts';
+import { forwardedAddress, forwardedByField } from '../core/forwarded-address.ts';
 import type { Link } from '../core/link.ts';
 import { defineModule } from '../core/module.ts';
 import { DECLINED, type PhaseResult } from '../core/phases.ts';
@@ -17,7 +18,6 @@ import {
   meaninglessBits,
   parseCidr,
 } from '../http/cidr.ts';
-import { type AddressAndPort, parseAddressAndPort } from '../http/ip-address.ts';
 
 const CONTEXTS = ['http', 'server', 'location'];
 
@@ -100,66 +100,14 @@ async function resolve(statement: Statement, link: Link): Promise<AddressPattern
 /** Replaces the client's address, once for a request. */
 function apply(exchange: Exchange, { proxies, header, list, recursive }: RealIp): PhaseResult {
   if (exchange.realClient !== undefined) return DECLINED;
-  const { headers } = exchange;
+  const { headers, connection } = exchange;
   const first = headers.find(header);
   if (first < 0) return DECLINED;
-  if (!list)
-    exchange.realClient = lastUntrusted(undefined, headers.value(first), exchange, proxies, recursive).client;
-  else exchange.realClient = lastOfList(exchange, header, proxies, recursive);
+  const trusted = { match: proxies.match, recursive };
+  exchange.realClient = list
+    ? forwardedByField(connection.remoteAddress, headers, header, trusted)
+    : forwardedAddress(connection.remoteAddress, headers.value(first), trusted);
   return DECLINED;
-}
-
-/** Goes through the lines of X-Forwarded-For from the last to the first, as far as those who wrote them are believed. */
-function lastOfList(
-  exchange: Exchange,
-  header: string,
-  proxies: Proxies,
-  recursive: boolean,
-): AddressAndPort | undefined {
-  const { headers } = exchange;
-  let client: AddressAndPort | undefined;
-  for (let index = headers.count - 1; index >= 0; index--) {
-    if (!headers.nameIs(index, header)) continue;
-    const result = lastUntrusted(client, headers.value(index), exchange, proxies, recursive);
-    client = result.client;
-    if (!recursive || !result.complete) break;
-  }
-  return client;
-}
-
-const SPACE = 0x20;
-const COMMA = 0x2c;
-const isSeparator = (code: number): boolean => code === SPACE || code === COMMA;
-
-/**
- * Goes through one list of addresses from its end, for as long as the address before is that of a trusted proxy:
- * one step, or with `recursive` as many as there are.
- * @param client the address so far; undefined stands for the connection's
- * @returns the address found, and whether the whole list was believed, so that what stands before it counts too
- */
-function lastUntrusted(
-  client: AddressAndPort | undefined,
-  value: string,
-  exchange: Exchange,
-  proxies: Proxies,
-  recursive: boolean,
-): { client: AddressAndPort | undefined; complete: boolean } {
-  let end = value.length;
-  let start: number;
-  do {
-    if (proxies.match(client?.address ?? exchange.connection.remoteAddress) < 0)
-      return { client, complete: false };
-    while (end > 1 && isSeparator(value.charCodeAt(end - 1))) end--;
-    // A separator at the very beginning is not looked for, so that it spoils the address, as in nginx.
-    start = end - 1;
-    while (start > 0 && !isSeparator(value.charCodeAt(start))) start--;
-    if (start > 0) start++;
-    const next = parseAddressAndPort(value.slice(start, end));
-    if (next === undefined) return { client, complete: false };
-    client = next;
-    end = start - 1;
-  } while (recursive && start > 0);
-  return { client, complete: true };
 }
 
 const directives = {
