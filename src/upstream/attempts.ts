@@ -1,9 +1,7 @@
 /** The attempts of one exchange: chooses servers one after another, and gives back what each was counted. */
 
 import { wallMilliseconds } from '../event/clock.ts';
-import type { PeerAddress } from './address.ts';
 import type { AttemptOutcome, Balancer, Selection } from './balance/index.ts';
-import { createSelection } from './balance/index.ts';
 import type { UpstreamAttempts, UpstreamSettings } from './client.ts';
 import { type ConnectionHome, UpstreamConnection } from './connection.ts';
 import type { PoolBucket } from './pool.ts';
@@ -16,8 +14,6 @@ export interface AttemptsGroup {
   readonly balancer: Balancer;
   readonly home: ConnectionHome;
   /** By the balancer's index of a peer. */
-  readonly addresses: readonly PeerAddress[];
-  /** By the same. */
   readonly buckets: readonly PoolBucket[];
 }
 
@@ -26,32 +22,33 @@ function nowSeconds(): number {
   return Math.floor(wallMilliseconds() / 1000) | 0;
 }
 
-export class Attempts implements UpstreamAttempts {
+/** They are the balancer's selection themselves: one object for each exchange, not two. */
+export class Attempts implements UpstreamAttempts, Selection {
   headOnly = false;
   localAddress = '';
   tlsName = '';
+  sharing = false;
+  readonly settings: UpstreamSettings;
+  request: HttpRequest | undefined = undefined;
   readonly #group: AttemptsGroup;
-  readonly #settings: UpstreamSettings;
-  readonly #selection: Selection = createSelection();
-  #receiver: UpstreamReceiver | undefined = undefined;
-  #request: HttpRequest | undefined = undefined;
+
+  // The balancer's.
+  peer = -1;
+  tries = 0;
+  preferred = -1;
+  key = '';
+  backup = false;
+  tried = 0;
+  triedBeyond: Int32Array | null = null;
+  misses = 0;
+  hash = 0;
+  rehash = 0;
+  line = -1;
 
   constructor(group: AttemptsGroup, settings: UpstreamSettings, key: string) {
     this.#group = group;
-    this.#settings = settings;
-    group.balancer.begin(this.#selection, key);
-  }
-
-  get tries(): number {
-    return this.#selection.tries;
-  }
-
-  set tries(tries: number) {
-    this.#selection.tries = tries;
-  }
-
-  get request(): HttpRequest | undefined {
-    return this.#request;
+    this.settings = settings;
+    group.balancer.begin(this, key);
   }
 
   get groupName(): string {
@@ -63,40 +60,39 @@ export class Attempts implements UpstreamAttempts {
   }
 
   next(receiver: UpstreamReceiver): HttpRequest | undefined {
-    if (this.#request !== undefined) throw new Error('the attempt before is not finished');
-    const group = this.#group;
-    const settings = this.#settings;
-    const peer = group.balancer.choose(this.#selection, nowSeconds());
+    if (this.request !== undefined) throw new Error('the attempt before is not finished');
+    const { balancer, buckets, home } = this.#group;
+    const peer = balancer.choose(this, nowSeconds());
     if (peer < 0) return undefined;
-    this.#receiver = receiver;
-    const bucket = group.buckets[peer];
-    const { tlsName, localAddress } = this;
+    const bucket = buckets[peer];
+    if (this.sharing && bucket.turn !== undefined) {
+      this.sharing = false;
+      this.request = new HttpRequest(this, bucket, receiver, undefined, false);
+      return this.request;
+    }
+    const { settings, tlsName, localAddress } = this;
     const identity = settings.tls === undefined ? '' : settings.tls.identity;
-    const idle = group.home.pool.take(bucket, settings.tag, identity, tlsName, localAddress);
-    const connection =
-      idle ??
-      new UpstreamConnection(group.home, group.addresses[peer], bucket, settings, tlsName, localAddress);
-    const server = group.balancer.peers[peer].name;
-    this.#request = new HttpRequest(
-      connection,
-      server,
-      receiver,
-      settings,
-      this.headOnly,
-      idle !== undefined,
-    );
-    return this.#request;
+    const idle = home.pool.take(bucket, settings.tag, identity, tlsName, localAddress);
+    const connection = idle ?? new UpstreamConnection(home, bucket, settings, tlsName, localAddress);
+    this.request = new HttpRequest(this, bucket, receiver, connection, idle !== undefined);
+    return this.request;
+  }
+
+  settle(): void {
+    this.#group.balancer.release(this, 'ok', nowSeconds());
   }
 
   finish(outcome: AttemptOutcome): void {
-    const request = this.#request;
+    const { request } = this;
     if (request === undefined) return;
-    this.#request = undefined;
-    const { action } = request;
+    this.request = undefined;
+    const { receiver } = request;
+    const action = outcome === 'failed' ? request.action : '';
     request.abandon();
-    const disabled = this.#group.balancer.release(this.#selection, outcome, nowSeconds());
-    if (disabled) this.#receiver!.log('warn', `upstream server temporarily disabled while ${action}`);
-    this.#receiver = undefined;
+    // Settled already.
+    if (this.peer < 0) return;
+    const disabled = this.#group.balancer.release(this, outcome, nowSeconds());
+    if (disabled) receiver.log('warn', `upstream server temporarily disabled while ${action}`);
   }
 
   close(): void {

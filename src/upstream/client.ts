@@ -44,6 +44,8 @@ export interface UpstreamSettings {
 export interface UpstreamGroup<Subject> {
   /** The name of the block, or the host as written in the URL. */
   readonly name: string;
+  /** `keepalive_pipeline`: requests may share connections, see `UpstreamAttempts.sharing`. */
+  readonly sharing: boolean;
   /**
    * Begins to serve one exchange. Nothing is counted until `next`.
    * @param subject what the key of `hash`, the address of `ip_hash` are taken from: the exchange
@@ -85,6 +87,12 @@ export interface UpstreamAttempts {
   /** `proxy_ssl_name` where `proxy_ssl_server_name` or `proxy_ssl_verify` need it; '' otherwise. Set before `next`. */
   tlsName: string;
   /**
+   * The request has no body, an idempotent method, and nothing in its head that is about the connection: where the
+   * group says `keepalive_pipeline`, it may share a connection with others of the same turn of the event loop. That
+   * holds for the first attempt; what has to be sent again goes alone. Set before `next`.
+   */
+  sharing: boolean;
+  /**
    * How many attempts are left, the one under way not included once it is finished. `proxy_next_upstream_tries` may
    * lower it; a stale connection (`UpstreamFailure.stale`) gives one back, after `finish`: `attempts.tries++`.
    */
@@ -102,6 +110,11 @@ export interface UpstreamAttempts {
    */
   next(receiver: UpstreamReceiver): UpstreamRequest | undefined;
   /**
+   * The answer is as good as complete: uncounts the server (outcome `ok`), so that whoever has seen the answer's end
+   * finds it uncounted. `finish` then has nothing left to give back but the request.
+   */
+  settle(): void;
+  /**
    * Ends the attempt under way: abandons its request unless that is complete, uncounts the server, notes the outcome.
    * Where the server is now taken out of service, the receiver is told (`log`, "upstream server temporarily
    * disabled"). Nothing happens where no attempt is under way.
@@ -118,8 +131,6 @@ export interface UpstreamAttempts {
 export interface UpstreamRequest {
   /** The server's address as in `$upstream_addr`: `127.0.0.1:8080`, `unix:/run/app.sock`. */
   readonly address: string;
-  /** The server as the `server` directive writes it. */
-  readonly serverName: string;
   /** Whether the connection has served other requests. */
   readonly reused: boolean;
   /**
@@ -144,10 +155,13 @@ export interface UpstreamRequest {
   readonly responseLength: number;
   /** The answer is complete, has failed, or the request was abandoned. */
   readonly over: boolean;
+  /** Other requests wait on the connection for the end of this one's answer: it had better be read quickly. */
+  readonly crowded: boolean;
 
   /**
    * Begins: connects, or uses the idle connection. Calls `receiver.connected` when the connection stands, which for an
-   * idle one is before `start` returns; a failure may also come before.
+   * idle one is before `start` returns; a failure may also come before. A request that may share a connection
+   * (`UpstreamAttempts.sharing`) gets one at the end of the event loop's turn.
    */
   start(): void;
   /**

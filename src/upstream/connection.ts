@@ -1,8 +1,8 @@
 /**
- * One connection to one upstream server: the socket, its buffer, its timer, its place in the pool. It knows nothing of
- * requests and answers: those are its user's (`request.ts`), one after another.
+ * One connection to one upstream server: the socket, its buffer, its timer, its place in the pool, and who has requests
+ * on it (`request.ts`): one, or several in a line (`line.ts`), the first of which is the one whose answer is read.
  *
- * It reads without the streams' read path (`onread`) into a buffer of its own. A user that still needs what it was
+ * It reads without the streams' read path (`onread`) into a buffer of its own. A reader that still needs what it was
  * given takes the buffer over (`lend`), and the connection goes on with another one.
  */
 import { connect, type NetConnectOpts, type Socket } from 'node:net';
@@ -11,33 +11,12 @@ import { giveBuffer, takeBuffer } from '../event/buffers.ts';
 import { nowMilliseconds } from '../event/clock.ts';
 import type { ConnectionLimit, Reusable } from '../event/connection-limit.ts';
 import type { Timer, TimerWheel } from '../event/timers.ts';
-import { ChunkedDecoder } from '../http/chunked.ts';
-import { type ResponseFraming, ResponseHeadParser } from '../http/response-head.ts';
 import { type LocalAddress, type PeerAddress, parseLocalAddress } from './address.ts';
+import { AnswerReader } from './answer-reader.ts';
 import type { UpstreamSettings } from './client.ts';
 import type { ConnectionPool, PoolBucket } from './pool.ts';
+import type { HttpRequest } from './request.ts';
 import { checkCertificate, serverNameToSend, tlsHostName, type UpstreamTls } from './tls.ts';
-
-/** Whoever has a request on the connection. Nothing is called after `release` or `close`. */
-export interface ConnectionUser {
-  /** The connection stands, TLS and all. */
-  established(): void;
-  /** `proxy_ssl_verify` has refused the server. The connection is closed. @param reason nginx's words */
-  refused(reason: string): void;
-  /**
-   * Bytes have come: the first `length` of `buffer`, which is used again when this returns, unless `lend` was called.
-   * @returns false to stop reading until `resume`
-   */
-  bytes(buffer: Buffer, length: number): boolean;
-  /** The server has ended its direction. */
-  ended(): void;
-  /** The connection could not be made, or broke. It is closed. */
-  broken(error: NodeJS.ErrnoException): void;
-  /** All that was written has been taken by the system, some time after `write`. */
-  flushed(): void;
-  /** The time set with `startTimer` is over. */
-  expired(): void;
-}
 
 /** Where a connection belongs: shared by all connections of a group. */
 export interface ConnectionHome {
@@ -68,11 +47,16 @@ export class UpstreamConnection implements Reusable {
   /** Whether the connection stands and can be written to. */
   ready = false;
   closed = false;
-  /** Who has it now; undefined while it is idle. */
-  user: ConnectionUser | undefined = undefined;
+  /** Whose answer is read; undefined while it is idle, and when it is closed. */
+  user: HttpRequest | undefined = undefined;
+  /** The last in line behind the user, who may be it; undefined where the user does not share it. */
+  last: HttpRequest | undefined = undefined;
+  /** Answers will come that nobody waits for any more: it cannot be used again. */
+  condemned = false;
+  /** While a line is being sent: what is to be written. */
+  gathered: string | undefined = undefined;
   /** What reads the answers on it, one after another. */
-  readonly parser = new ResponseHeadParser(0);
-  readonly framing: ResponseFraming = { contentLength: -1, chunked: false, connectionClose: false };
+  readonly reader: AnswerReader = new AnswerReader(this);
 
   // Links of the pool, and of the queue of idle connections; theirs.
   readonly bucket: PoolBucket;
@@ -88,8 +72,6 @@ export class UpstreamConnection implements Reusable {
   #buffer: Buffer | undefined = undefined;
   /** The buffer is another one than the system knows of. */
   #swapped = false;
-  #decoder: ChunkedDecoder | undefined = undefined;
-  #decoderLimit = -1;
   #onTaken: (() => void) | undefined = undefined;
   #queueSize = 0;
   /** It has a place of the worker's connections. */
@@ -99,14 +81,13 @@ export class UpstreamConnection implements Reusable {
 
   constructor(
     home: ConnectionHome,
-    address: PeerAddress,
     bucket: PoolBucket,
     settings: UpstreamSettings,
     tlsName: string,
     localAddress: string,
   ) {
     this.#home = home;
-    this.address = address;
+    this.address = bucket.address;
     this.bucket = bucket;
     this.tag = settings.tag;
     this.#tls = settings.tls;
@@ -129,6 +110,7 @@ export class UpstreamConnection implements Reusable {
       return false;
     }
     this.#counted = true;
+    this.bucket.turn?.connections.add(this);
     let local: LocalAddress | undefined;
     if (this.localAddress !== '' && this.address.path === '') {
       local = parseLocalAddress(this.localAddress);
@@ -183,6 +165,11 @@ export class UpstreamConnection implements Reusable {
     return socket.writableLength <= MOST_PENDING;
   }
 
+  /** Whether it stands, or is about to. */
+  get opened(): boolean {
+    return this.#socket !== undefined;
+  }
+
   /** Bytes written that the system has not taken yet. */
   get pending(): number {
     return this.#socket === undefined ? 0 : this.#socket.writableLength;
@@ -216,20 +203,11 @@ export class UpstreamConnection implements Reusable {
     if (!this.closed) this.#socket?.resume();
   }
 
-  /** The buffer of `ConnectionUser.bytes` is the user's from now on, to be given to `giveBuffer` one day, or not. */
+  /** The buffer being read is the reader's from now on, to be given to `giveBuffer` one day, or not. */
   lend(buffer: Buffer): void {
     if (buffer !== this.#buffer) return;
     this.#buffer = takeBuffer();
     this.#swapped = true;
-  }
-
-  /** What reads a chunked body. @param trailerLimit see `UpstreamSettings.trailerLimit` */
-  decoder(trailerLimit: number): ChunkedDecoder {
-    if (this.#decoder === undefined || this.#decoderLimit !== trailerLimit) {
-      this.#decoder = new ChunkedDecoder(trailerLimit);
-      this.#decoderLimit = trailerLimit;
-    } else this.#decoder.reset();
-    return this.#decoder;
   }
 
   startTimer(milliseconds: number): void {
@@ -240,6 +218,12 @@ export class UpstreamConnection implements Reusable {
     this.#timer.stop();
   }
 
+  /** The worker has no place left for another connection, and none that is idle to close for it. */
+  get crowdedOut(): boolean {
+    const { limit } = this.#home;
+    return limit.used >= limit.limit && limit.idle === 0;
+  }
+
   /**
    * The user has done with it.
    * @param reusable whether nothing stands against another request
@@ -248,6 +232,7 @@ export class UpstreamConnection implements Reusable {
     const { pool } = this.#home;
     if (reusable && !this.closed && pool.accepts(this, now)) {
       this.user = undefined;
+      this.last = undefined;
       // While it is idle it has to hear of the server closing it.
       if (this.#stopped) this.resume();
       pool.put(this);
@@ -260,8 +245,10 @@ export class UpstreamConnection implements Reusable {
     if (this.closed) return;
     this.closed = true;
     this.user = undefined;
+    this.last = undefined;
     this.#timer.stop();
     if (this.#counted) this.#home.limit.release();
+    this.bucket.turn?.connections.delete(this);
     this.#socket?.destroy();
   }
 
@@ -306,9 +293,7 @@ export class UpstreamConnection implements Reusable {
         return;
       }
       pool.rememberSession(sessionKey, undefined);
-      const { user } = this;
-      this.close();
-      user?.refused(reason);
+      this.user?.refused(reason);
     });
     if (tls.sessionReuse) {
       // Before the handshake is through in TLS 1.2, after it in 1.3.
@@ -340,13 +325,12 @@ export class UpstreamConnection implements Reusable {
 
   #read(length: number, buffer: Buffer): boolean {
     if (this.closed) return false;
-    const { user } = this;
-    if (user === undefined) {
+    if (this.user === undefined) {
       // Nobody has asked for anything.
       this.closeIdleInPool();
       return false;
     }
-    if (user.bytes(buffer, length)) return true;
+    if (this.reader.bytes(buffer, length)) return true;
     this.#stopped = true;
     return false;
   }
@@ -356,18 +340,14 @@ export class UpstreamConnection implements Reusable {
     if (this.user === undefined) this.closeIdleInPool();
     // In the middle of the TLS handshake.
     else if (!this.ready) this.#broken(closedError());
-    else this.user.ended();
+    else this.reader.ended();
   }
 
   #broken(error: NodeJS.ErrnoException): void {
     if (this.closed) return;
     const { user } = this;
-    if (user === undefined) {
-      this.closeIdleInPool();
-      return;
-    }
-    this.close();
-    user.broken(error);
+    if (user === undefined) this.closeIdleInPool();
+    else user.broken(error);
   }
 
   #taken(): void {

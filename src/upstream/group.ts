@@ -16,6 +16,7 @@ import type { ConnectionHome } from './connection.ts';
 import { ConnectionPool, type PoolBucket, type PoolSettings } from './pool.ts';
 import type { UpstreamRuntime } from './runtime.ts';
 import type { ServerParameters } from './server-line.ts';
+import { RequestTurn } from './turn.ts';
 
 /** One `server`, its name resolved. */
 export interface ResolvedServer {
@@ -35,10 +36,10 @@ export interface GroupMethod<Subject> {
 /** A group that exists from the moment it is named, and can be used once it is `settle`d, when linking ends. */
 export class Group<Subject> implements UpstreamGroup<Subject>, AttemptsGroup {
   readonly name: string;
+  sharing = false;
   #balancer: Balancer | undefined;
   #home: ConnectionHome | undefined;
   #key: ((subject: Subject) => string) | undefined;
-  addresses: readonly PeerAddress[] = [];
   buckets: readonly PoolBucket[] = [];
 
   constructor(name: string) {
@@ -115,9 +116,15 @@ export class Group<Subject> implements UpstreamGroup<Subject>, AttemptsGroup {
   }
 
   #connect(runtime: UpstreamRuntime, addresses: readonly PeerAddress[], pool: ConnectionPool): void {
-    this.addresses = addresses;
-    this.buckets = addresses.map((address) => pool.bucket(address.text));
-    this.#home = { limit: runtime.connections, timers: runtime.timers, pool };
+    const home = { limit: runtime.connections, timers: runtime.timers, pool };
+    const { pipeline } = pool.settings;
+    this.sharing = pipeline > 0;
+    this.buckets = addresses.map((address) => {
+      const bucket = pool.bucket(address);
+      if (pipeline > 0) bucket.turn ??= new RequestTurn(home, bucket, pipeline);
+      return bucket;
+    });
+    this.#home = home;
   }
 }
 

@@ -3,7 +3,9 @@
  * `size` of them, the oldest closed for a new one. A pool outlives reloads that leave its group alone.
  */
 import type { ConnectionLimit } from '../event/connection-limit.ts';
+import type { PeerAddress } from './address.ts';
 import type { UpstreamConnection } from './connection.ts';
+import type { RequestTurn } from './turn.ts';
 
 /** `keepalive` and its companions. */
 export interface PoolSettings {
@@ -17,6 +19,8 @@ export interface PoolSettings {
   readonly time: number;
   /** `keepalive_timeout`, ms: how long a connection may be idle. */
   readonly timeout: number;
+  /** `keepalive_pipeline`: most requests outstanding on one connection; 0: one after another. */
+  readonly pipeline: number;
 }
 
 /** What nginx does where an `upstream` block says nothing. */
@@ -26,6 +30,7 @@ export const DEFAULT_POOL: PoolSettings = {
   requests: 1000,
   time: 3_600_000,
   timeout: 60_000,
+  pipeline: 0,
 };
 
 /** What a server named only by a URL gets: nothing is kept. */
@@ -35,13 +40,20 @@ export const NO_POOL: PoolSettings = {
   requests: 1000,
   time: 3_600_000,
   timeout: 60_000,
+  pipeline: 0,
 };
 
 /** TLS sessions remembered for each group; the oldest goes. */
 const MOST_SESSIONS = 256;
 
-/** The idle connections to one address, oldest first. */
-export type PoolBucket = UpstreamConnection[];
+/** The connections to one address. */
+export interface PoolBucket {
+  readonly address: PeerAddress;
+  /** The idle ones, oldest first. */
+  readonly idle: UpstreamConnection[];
+  /** With `keepalive_pipeline`: puts requests behind each other; else undefined. */
+  turn: RequestTurn | undefined;
+}
 
 export class ConnectionPool {
   readonly settings: PoolSettings;
@@ -60,12 +72,12 @@ export class ConnectionPool {
     this.#limit = limit;
   }
 
-  /** Where the idle connections to an address stand: the same object as long as the pool lives. */
-  bucket(address: string): PoolBucket {
-    let bucket = this.#buckets.get(address);
+  /** Where the connections to an address belong: the same object as long as the pool lives. */
+  bucket(address: PeerAddress): PoolBucket {
+    let bucket = this.#buckets.get(address.text);
     if (bucket === undefined) {
-      bucket = [];
-      this.#buckets.set(address, bucket);
+      bucket = { address, idle: [], turn: undefined };
+      this.#buckets.set(address.text, bucket);
     }
     return bucket;
   }
@@ -82,23 +94,33 @@ export class ConnectionPool {
     tlsName: string,
     localAddress: string,
   ): UpstreamConnection | undefined {
-    for (let index = bucket.length - 1; index >= 0; index--) {
-      const connection = bucket[index];
-      if (
-        connection.tlsIdentity !== tlsIdentity ||
-        connection.tlsName !== tlsName ||
-        connection.localAddress !== localAddress ||
-        (this.settings.local && connection.tag !== tag)
-      ) {
-        continue;
-      }
-      if (index === bucket.length - 1) bucket.pop();
-      else bucket.splice(index, 1);
+    const { idle } = bucket;
+    for (let index = idle.length - 1; index >= 0; index--) {
+      const connection = idle[index];
+      if (!this.fits(connection, tag, tlsIdentity, tlsName, localAddress)) continue;
+      if (index === idle.length - 1) idle.pop();
+      else idle.splice(index, 1);
       this.#unlink(connection);
       this.#limit.leaveIdle(connection);
       return connection;
     }
     return undefined;
+  }
+
+  /** Whether a request with these may go over a connection; see `take`. */
+  fits(
+    connection: UpstreamConnection,
+    tag: string,
+    tlsIdentity: string,
+    tlsName: string,
+    localAddress: string,
+  ): boolean {
+    return (
+      connection.tlsIdentity === tlsIdentity &&
+      connection.tlsName === tlsName &&
+      connection.localAddress === localAddress &&
+      (!this.settings.local || connection.tag === tag)
+    );
   }
 
   /** Whether a connection on which a request has ended well may be kept. @param now ms, `nowMilliseconds` */
@@ -115,7 +137,7 @@ export class ConnectionPool {
   /** Keeps a connection that `accepts` has said yes to. It arms its own timer. */
   put(connection: UpstreamConnection): void {
     if (this.count >= this.settings.size) this.#oldest!.closeIdleInPool();
-    connection.bucket.push(connection);
+    connection.bucket.idle.push(connection);
     connection.older = this.#newest;
     connection.newer = undefined;
     if (this.#newest === undefined) this.#oldest = connection;
@@ -127,8 +149,8 @@ export class ConnectionPool {
 
   /** Takes out one connection that is about to be closed. @param queued whether it still stands in the idle queue */
   remove(connection: UpstreamConnection, queued: boolean): void {
-    const { bucket } = connection;
-    bucket.splice(bucket.indexOf(connection), 1);
+    const { idle } = connection.bucket;
+    idle.splice(idle.indexOf(connection), 1);
     this.#unlink(connection);
     if (queued) this.#limit.leaveIdle(connection);
   }

@@ -2,6 +2,8 @@
 import { constants, createHash, type X509Certificate } from 'node:crypto';
 import { isIPv4 } from 'node:net';
 import { createSecureContext, type SecureContext, type TLSSocket } from 'node:tls';
+import { certificateError } from '../http/certificate-errors.ts';
+import { pemBlocks } from '../http/pem.ts';
 
 /** A version of TLS as `proxy_ssl_protocols` spells it. */
 export type TlsProtocol = 'TLSv1' | 'TLSv1.1' | 'TLSv1.2' | 'TLSv1.3';
@@ -83,7 +85,10 @@ function createContext(options: UpstreamTlsOptions, secureOptions: number): Secu
         passphrase: passwords[attempt],
         // An empty list, because without one Node reads its own list of authorities, which nginx has not.
         ca: options.trusted === undefined ? [] : [options.trusted],
-        crl: options.revoked,
+        crl:
+          options.revoked === undefined
+            ? undefined
+            : pemBlocks(options.revoked.toString('latin1'), ['X509 CRL']),
       });
     } catch (error) {
       if (attempt + 1 >= passwords.length) throw error;
@@ -102,38 +107,6 @@ export function tlsHostName(name: string): string {
 export function serverNameToSend(tls: UpstreamTls, name: string): string | undefined {
   return !tls.sendName || name === '' || name.startsWith('[') || isIPv4(name) ? undefined : name;
 }
-
-/** OpenSSL's number and words for the errors of verification, by Node's name for them. */
-const VERIFY_ERRORS: Readonly<Record<string, readonly [code: number, text: string]>> = {
-  UNSPECIFIED: [1, 'unspecified certificate verification error'],
-  UNABLE_TO_GET_ISSUER_CERT: [2, 'unable to get issuer certificate'],
-  UNABLE_TO_GET_CRL: [3, 'unable to get certificate CRL'],
-  UNABLE_TO_DECRYPT_CERT_SIGNATURE: [4, "unable to decrypt certificate's signature"],
-  UNABLE_TO_DECRYPT_CRL_SIGNATURE: [5, "unable to decrypt CRL's signature"],
-  UNABLE_TO_DECODE_ISSUER_PUBLIC_KEY: [6, 'unable to decode issuer public key'],
-  CERT_SIGNATURE_FAILURE: [7, 'certificate signature failure'],
-  CRL_SIGNATURE_FAILURE: [8, 'CRL signature failure'],
-  CERT_NOT_YET_VALID: [9, 'certificate is not yet valid'],
-  CERT_HAS_EXPIRED: [10, 'certificate has expired'],
-  CRL_NOT_YET_VALID: [11, 'CRL is not yet valid'],
-  CRL_HAS_EXPIRED: [12, 'CRL has expired'],
-  ERROR_IN_CERT_NOT_BEFORE_FIELD: [13, "format error in certificate's notBefore field"],
-  ERROR_IN_CERT_NOT_AFTER_FIELD: [14, "format error in certificate's notAfter field"],
-  ERROR_IN_CRL_LAST_UPDATE_FIELD: [15, "format error in CRL's lastUpdate field"],
-  ERROR_IN_CRL_NEXT_UPDATE_FIELD: [16, "format error in CRL's nextUpdate field"],
-  OUT_OF_MEM: [17, 'out of memory'],
-  DEPTH_ZERO_SELF_SIGNED_CERT: [18, 'self-signed certificate'],
-  SELF_SIGNED_CERT_IN_CHAIN: [19, 'self-signed certificate in certificate chain'],
-  UNABLE_TO_GET_ISSUER_CERT_LOCALLY: [20, 'unable to get local issuer certificate'],
-  UNABLE_TO_VERIFY_LEAF_SIGNATURE: [21, 'unable to verify the first certificate'],
-  CERT_CHAIN_TOO_LONG: [22, 'certificate chain too long'],
-  CERT_REVOKED: [23, 'certificate revoked'],
-  INVALID_CA: [24, 'invalid CA certificate'],
-  PATH_LENGTH_EXCEEDED: [25, 'path length constraint exceeded'],
-  INVALID_PURPOSE: [26, 'unsuitable certificate purpose'],
-  CERT_UNTRUSTED: [27, 'certificate not trusted'],
-  CERT_REJECTED: [28, 'certificate rejected'],
-};
 
 /**
  * Checks the server's certificate after the handshake, where `proxy_ssl_verify` says so.
@@ -157,9 +130,9 @@ export function checkCertificate(socket: TLSSocket, tls: UpstreamTls, name: stri
   return undefined;
 }
 
-function verifyError(code: string): string {
-  const [number, text] = VERIFY_ERRORS[code] ?? [1, code];
-  return `upstream SSL certificate verify error: (${number}:${text})`;
+function verifyError(name: string): string {
+  const { code, text } = certificateError(name);
+  return `upstream SSL certificate verify error: (${code}:${text})`;
 }
 
 /** How many certificates stand between the server's own and the root. */

@@ -217,7 +217,8 @@ export class Recorder implements UpstreamReceiver {
     this.onHead();
   }
 
-  data(chunk: Buffer): boolean {
+  data(buffer: Buffer, start: number, end: number, _last: boolean): boolean {
+    const chunk = buffer.subarray(start, end);
     this.body += chunk.toString('latin1');
     return this.accept(chunk);
   }

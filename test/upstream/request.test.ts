@@ -446,9 +446,9 @@ describe('a receiver', () => {
     const recorder = new Recorder();
     let received = 0;
     let waiting: Buffer | undefined;
-    recorder.data = (chunk) => {
-      received += chunk.length;
-      waiting = chunk;
+    recorder.data = (buffer, start, end) => {
+      received += end - start;
+      waiting = buffer.subarray(start, end);
       return false;
     };
     const { attempts, request } = ask(groupOf([server.address]), SETTINGS, recorder);
@@ -481,8 +481,8 @@ describe('a receiver', () => {
     const group = groupOf([server.address]);
     const first = new Recorder();
     let lent: Buffer | undefined;
-    first.data = (chunk) => {
-      lent = chunk;
+    first.data = (buffer, start, end) => {
+      lent = buffer.subarray(start, end);
       return false;
     };
     const { request, attempts } = ask(group, SETTINGS, first);

@@ -218,9 +218,9 @@ describe('TLS to an upstream server', () => {
     );
     const recorder = new Recorder();
     let received = 0;
-    recorder.data = (chunk) => {
-      for (const byte of [chunk[0], chunk[chunk.length - 1]]) assert.equal(byte, 121);
-      received += chunk.length;
+    recorder.data = (buffer, start, end) => {
+      for (const byte of [buffer[start], buffer[end - 1]]) assert.equal(byte, 121);
+      received += end - start;
       setImmediate(() => recorder.request?.resume());
       return false;
     };
@@ -229,6 +229,43 @@ describe('TLS to an upstream server', () => {
     assert.equal(recorder.failure, undefined);
     assert.equal(received, size);
     await big.close();
+  });
+
+  it('carries several requests at once, and a slow receiver gets no other one’s bytes', async () => {
+    const sizes = [300_000, 0, 7, 120_000, 1, 65_536];
+    const server = await listenWith(
+      createServer({ cert: file('cert.pem'), key: file('key.pem') }),
+      'secureConnection',
+      answering((head) => {
+        const index = Number(/^GET \/(\d)/.exec(head)![1]);
+        return `HTTP/1.1 200 OK\r\nContent-Length: ${sizes[index]}\r\n\r\n${String(index).repeat(sizes[index])}`;
+      }),
+    );
+    const group = groupOf(server.address, { pipeline: 8 });
+    const tls = settings();
+    for (let round = 0; round < 3; round++) {
+      const recorders = await Promise.all(
+        sizes.map((_, index) => {
+          const recorder = new Recorder();
+          recorder.question = `GET /${index} HTTP/1.1\r\n\r\n`;
+          let pieces = 0;
+          recorder.accept = () => {
+            if (pieces++ % 3 === round) return true;
+            setImmediate(() => recorder.request?.resume());
+            return false;
+          };
+          return fetchOnce(group, tls, recorder, (attempts) => {
+            attempts.sharing = true;
+          });
+        }),
+      );
+      for (const [index, { body }] of recorders.entries()) {
+        assert.equal(body.length, sizes[index]);
+        assert.equal(body, String(index).repeat(sizes[index]));
+      }
+    }
+    assert.equal(server.accepted, 1);
+    await server.close();
   });
 
   it('to a server that does not speak it fails in OpenSSL’s words', async () => {

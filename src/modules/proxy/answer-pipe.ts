@@ -1,7 +1,7 @@
 /**
- * The body of an upstream server's answer on its way to the client. As long as the client keeps up, pieces go from one
- * connection to the other without a copy; when it does not, the server waits, or its answer is read ahead
- * (`proxy_buffering`).
+ * The body of an upstream server's answer on its way to a client that does not keep up. Made when that turns out: until
+ * then, and whenever the client has caught up, pieces go from one connection to the other without a copy; while it has
+ * not, the server waits, or its answer is read ahead (`proxy_buffering`).
  */
 import type { Exchange } from '../../core/exchange.ts';
 import { endExchange } from '../../core/send.ts';
@@ -49,17 +49,26 @@ export class AnswerPipe implements SpoolOwner {
   data(chunk: Buffer): boolean {
     const { exchange, spool } = this;
     if (spool !== undefined) return spool.add(chunk);
-    if (exchange.output.write(chunk)) {
-      if (!this.buffering) exchange.output.flush();
-      return true;
-    }
+    const { output } = exchange;
+    const room = output.write(chunk);
+    if (!this.buffering) output.flush();
+    if (!room) this.wait();
+    return room;
+  }
+
+  /** The piece just written is in use until the client has taken it. */
+  wait(): void {
+    const { exchange } = this;
     this.pieceInUse = true;
     exchange.onDrain ??= () => this.clientTakesMore();
-    if (this.buffering) {
-      this.patience ??= exchange.site.runtime.timers.timer(readAhead, this);
-      this.patience.start(PATIENCE);
+    if (!this.buffering) return;
+    // Others have to wait for the answer's end, too (`keepalive_pipeline`): it is read without delay.
+    if (this.request.crowded) {
+      queueMicrotask(() => this.readAhead());
+      return;
     }
-    return false;
+    this.patience ??= exchange.site.runtime.timers.timer(readAhead, this);
+    this.patience.start(PATIENCE);
   }
 
   /** The server's answer is complete: the exchange ends when the client has all that is waiting. */

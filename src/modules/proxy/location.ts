@@ -15,7 +15,7 @@ import {
   compileCookieFlags,
   compileCookiePath,
 } from './cookies.ts';
-import { type ProxyDirectives, proxyDirectives, type Rewrites } from './directives.ts';
+import { NextUpstream, type ProxyDirectives, proxyDirectives, type Rewrites } from './directives.ts';
 import { compileRedirect, defaultRedirect, type Rewriting } from './redirect.ts';
 import { compileRequest, type RequestTemplate } from './request.ts';
 import { compileResponse, type ResponseTemplate } from './response.ts';
@@ -29,6 +29,11 @@ export interface ProxyLocation {
   readonly target: Target;
   readonly settings: ProxySettings;
   readonly request: RequestTemplate;
+  /**
+   * Whether questions may share connections (`keepalive_pipeline`): an answer must be able to wait for its client here,
+   * and a question whose connection has failed must go to another one.
+   */
+  readonly mayShare: boolean;
   readonly response: ResponseTemplate;
   /** `proxy_set_body`. */
   readonly body: Template | undefined;
@@ -89,6 +94,7 @@ export function linkProxy(settings: ProxySettings, scope: Scope, link: Link): Pr
     target,
     settings,
     request: compileRequest(settings, link),
+    mayShare: mayShare(settings),
     response: compileResponse({
       hide: settings.proxy_hide_header ?? [],
       pass: settings.proxy_pass_header ?? [],
@@ -106,6 +112,16 @@ export function linkProxy(settings: ProxySettings, scope: Scope, link: Link): Pr
     fileLimit: settings.proxy_max_temp_file_size ?? DEFAULT_FILE_LIMIT,
     tempPath: { directory: link.path(tempPath[0]!), levels: tempPath.slice(1).map(Number) },
   };
+}
+
+function mayShare(settings: ProxySettings): boolean {
+  const { error, off } = NextUpstream;
+  return (
+    settings.proxy_buffering &&
+    settings.proxy_http_version === 11 &&
+    settings.proxy_set_body === undefined &&
+    (settings.proxy_next_upstream & (error | off)) === error
+  );
 }
 
 const DEFAULT_FILE_LIMIT = 1024 * 1024 * 1024;

@@ -16,23 +16,27 @@
  * the server's count, the connection, timers, the temporary file.
  */
 import type { Exchange, UpstreamAttempt } from '../../core/exchange.ts';
-import { abortExchange, finalize, internalRedirectTo } from '../../core/finalize.ts';
+import { abortExchange, breakOffExchange, finalize, internalRedirectTo } from '../../core/finalize.ts';
 import { log } from '../../core/log.ts';
-import { DONE, type PhaseResult } from '../../core/phases.ts';
+import { DONE, OK, type PhaseResult } from '../../core/phases.ts';
 import { hasRequestBody, readRequestBody, sendContinue } from '../../core/request-body.ts';
 import { endExchange, sendHead } from '../../core/send.ts';
 import { nowMilliseconds } from '../../event/clock.ts';
 import type { HeaderBlock } from '../../http/header-block.ts';
 import { KnownHeader } from '../../http/header-names.ts';
+import { latin1Text } from '../../http/latin1.ts';
 import type { ResponseHead } from '../../http/response-head.ts';
+import { debugging } from '../../log/debugging.ts';
 import type { UpstreamAttempts, UpstreamRequest } from '../../upstream/client.ts';
 import type { UpstreamFailure, UpstreamReceiver } from '../../upstream/receiver.ts';
 import { AnswerPipe } from './answer-pipe.ts';
+import { debugAnswer, debugAttempt, debugConnected, debugPeer, debugQuestion } from './debug-lines.ts';
 import type { ProxyLocation } from './location.ts';
 import { leadsOn, NEXT_BY_STATUS, newAttempt, noteEnd, reasonOf } from './next-upstream.ts';
 import { FileQuestion, MemoryQuestion, type QuestionSender, StreamQuestion } from './question-body.ts';
-import { writeHead } from './request.ts';
+import { maySharePlace, writeHead } from './request.ts';
 import {
+  charsetOf,
   limitRateOf,
   redirectTargetOf,
   takeHead,
@@ -45,6 +49,9 @@ import { UpgradeTunnel } from './upgrade-tunnel.ts';
 
 /** The answer's end leads to an internal redirect, to the target of `redirectTarget`. */
 const REDIRECT = -1;
+
+/** Bytes of a piece that is written as a string. */
+const SMALL = 4096;
 
 export class ProxiedExchange implements UpstreamReceiver {
   private readonly exchange: Exchange;
@@ -67,8 +74,12 @@ export class ProxiedExchange implements UpstreamReceiver {
   /** The status, or REDIRECT, that takes the answer's place once it is complete. */
   private settled = 0;
   private redirectTarget = '';
-  /** Passes the answer's body on; undefined before there is one for the client. */
-  private answer: AnswerPipe | undefined = undefined;
+  /** The head has been passed on, and the body is. */
+  private answering = false;
+  /** The answer may be read ahead of the client. */
+  private buffering = false;
+  /** Passes the answer's body on to a client that does not keep up; undefined as long as it does. */
+  private pipe: AnswerPipe | undefined = undefined;
   private tunnel: UpgradeTunnel | undefined = undefined;
 
   constructor(location: ProxyLocation, exchange: Exchange, destination: Destination) {
@@ -81,23 +92,32 @@ export class ProxiedExchange implements UpstreamReceiver {
 
   /** Begins; what follows happens by itself. */
   begin(): PhaseResult {
-    const { exchange, location } = this;
-    const { settings } = location;
+    const { exchange } = this;
     if (hasRequestBody(exchange)) {
-      if (
-        !settings.proxy_request_buffering &&
-        location.body === undefined &&
-        settings.proxy_pass_request_body &&
-        exchange.body === undefined &&
-        (!exchange.chunked || location.request.isVersion11)
-      ) {
-        this.stream();
-      } else readRequestBody(exchange, () => this.ask());
+      if (this.mayStream()) this.stream();
+      else this.readBody();
     } else if (exchange.location.settings.client_body_in_file_only === 'off') {
       sendContinue(exchange);
       this.ask();
-    } else readRequestBody(exchange, () => this.ask());
+    } else this.readBody();
     return DONE;
+  }
+
+  private readBody(): void {
+    readRequestBody(this.exchange, () => this.ask());
+  }
+
+  /** Whether the body can be passed on as it comes. */
+  private mayStream(): boolean {
+    const { exchange, location } = this;
+    const { settings } = location;
+    return (
+      !settings.proxy_request_buffering &&
+      location.body === undefined &&
+      settings.proxy_pass_request_body &&
+      exchange.body === undefined &&
+      (!exchange.chunked || location.request.isVersion11)
+    );
   }
 
   /** Passes the body on as it comes, unless all of it is here already. */
@@ -130,13 +150,10 @@ export class ProxiedExchange implements UpstreamReceiver {
     const methodTemplate = location.request.method;
     const method = methodTemplate === undefined ? exchange.method : methodTemplate.evaluate(exchange);
     this.writeQuestion(method);
+    if (debugging.on) debugQuestion(exchange, this.question);
 
-    if (exchange.upstream === undefined) {
-      exchange.upstream = { attempts: [], headers: undefined, trailers: undefined };
-    } else {
-      // Another proxied location has been here before: ` : ` in `$upstream_addr`.
-      exchange.upstream.attempts.push(newAttempt(''));
-    }
+    // Another proxied location has been here before: ` : ` in `$upstream_addr`.
+    if (exchange.upstream !== undefined) exchange.upstream.attempts.push(newAttempt(''));
     const attempts = group.begin(url.secure ? location.secure : location.plain, exchange);
     this.attempts = attempts;
     attempts.headOnly = method.length === 4 && method.toUpperCase() === 'HEAD';
@@ -144,11 +161,18 @@ export class ProxiedExchange implements UpstreamReceiver {
     if (url.secure && location.needsTlsName) {
       attempts.tlsName = location.tlsName === undefined ? url.host : location.tlsName.evaluate(exchange);
     }
+    if (group.sharing && location.mayShare) {
+      attempts.sharing = maySharePlace(location.request, exchange, method);
+    }
     const { proxy_next_upstream_tries: tries } = settings;
     if (tries > 0 && attempts.tries > tries) attempts.tries = tries;
     if (settings.proxy_next_upstream_timeout > 0) this.startedAt = nowMilliseconds();
-    exchange.onAbort = () => this.clientGone();
+    this.watchClient();
     this.askNext();
+  }
+
+  private watchClient(): void {
+    this.exchange.onAbort = () => this.clientGone();
   }
 
   private writeQuestion(method: string): void {
@@ -186,7 +210,9 @@ export class ProxiedExchange implements UpstreamReceiver {
     const address = request === undefined ? attempts.groupName : request.address;
     const attempt = newAttempt(address);
     this.attempt = attempt;
-    exchange.upstream!.attempts.push(attempt);
+    const { upstream } = exchange;
+    if (upstream !== undefined) upstream.attempts.push(attempt);
+    else exchange.upstream = { attempts: [attempt], headers: undefined, trailers: undefined };
     const separator = address.startsWith('unix:') ? ':' : '';
     exchange.upstreamUrl = `${this.destination.url.scheme}${address}${separator}${this.uri}`;
     if (request === undefined) {
@@ -196,11 +222,13 @@ export class ProxiedExchange implements UpstreamReceiver {
       this.giveUp(502);
       return;
     }
+    if (debugging.on) debugPeer(exchange, address, attempts.tries);
     request.start();
   }
 
-  connected(_reused: boolean): void {
+  connected(reused: boolean): void {
     const request = this.request!;
+    if (debugging.on) debugConnected(this.exchange, request.address, reused);
     this.requestSent = true;
     if (this.sender !== undefined) {
       this.sender.send(request);
@@ -233,7 +261,7 @@ export class ProxiedExchange implements UpstreamReceiver {
       this.tunnel.finish();
       return;
     }
-    if (this.answer !== undefined || this.settled !== 0) {
+    if (this.answering || this.settled !== 0) {
       this.breakOff(failure);
       return;
     }
@@ -241,7 +269,7 @@ export class ProxiedExchange implements UpstreamReceiver {
       this.giveUp(500);
       return;
     }
-    this.finishAttempt('failed');
+    this.finishAttempt(failure.behind ? 'next' : 'failed');
     const attempts = this.attempts!;
     if (failure.stale) attempts.tries++;
     const status = failure.kind === 'timeout' ? 504 : 502;
@@ -274,7 +302,7 @@ export class ProxiedExchange implements UpstreamReceiver {
     }
     // What has come is sent, and the connection closed: the client can tell that it is not all.
     exchange.output.flush();
-    abortExchange(exchange, failure.kind === 'timeout' ? 504 : 502);
+    breakOffExchange(exchange, failure.kind === 'timeout' ? 504 : 502);
   }
 
   /** Ends the exchange with a status of the proxy's own. */
@@ -307,7 +335,7 @@ export class ProxiedExchange implements UpstreamReceiver {
     exchange.onAbort = undefined;
     exchange.onDrain = undefined;
     this.sender?.stop();
-    this.answer?.close();
+    this.pipe?.close();
     this.finishAttempt('ok');
   }
 
@@ -317,6 +345,7 @@ export class ProxiedExchange implements UpstreamReceiver {
     if (attempts === undefined || attempt === undefined || request === undefined) return;
     attempts.finish(outcome);
     noteEnd(attempt, request);
+    if (debugging.on) debugAttempt(this.exchange, attempt, outcome);
   }
 
   log(level: 'error' | 'warn' | 'info', message: string): void {
@@ -329,11 +358,12 @@ export class ProxiedExchange implements UpstreamReceiver {
     // nginx sends early hints on only where its directive `early_hints` says so.
   }
 
-  head(head: ResponseHead): void {
+  head(head: ResponseHead, contentLength: number): void {
     const { exchange, location } = this;
     const { headers, status } = head;
     const attempt = this.attempt!;
     const request = this.request!;
+    if (debugging.on) debugAnswer(exchange, head);
     attempt.status = status;
     attempt.connectTime = request.connectTime;
     attempt.headerTime = request.headerTime;
@@ -342,7 +372,7 @@ export class ProxiedExchange implements UpstreamReceiver {
       if (this.askAnotherAfter(status)) return;
       if (this.intercepts(status, headers)) {
         this.sender?.stop();
-        this.settleAfter(status, head);
+        this.settleAfter(status, head, contentLength);
         return;
       }
     }
@@ -350,37 +380,43 @@ export class ProxiedExchange implements UpstreamReceiver {
     const { response: template, settings } = location;
     const limitRate = limitRateOf(template, headers);
     if (limitRate !== undefined) exchange.limitRate = limitRate;
+    exchange.response.overrideCharset = charsetOf(template, headers);
     const redirectTarget = redirectTargetOf(template, headers);
     if (redirectTarget !== undefined) {
       this.redirectTarget = redirectTarget;
       takeRedirectedHead(template, exchange, headers);
-      this.settleAfter(REDIRECT, head);
+      this.settleAfter(REDIRECT, head, contentLength);
       return;
     }
-    takeHead(template, exchange, head, contentLengthOf(headers));
+    takeHead(template, exchange, head, contentLength);
     const buffering = wantsBuffering(template, headers, settings.proxy_buffering);
     if (!buffering) exchange.limitRate = 0;
     if (status === 101 && exchange.headers.hasKnown(KnownHeader.upgrade)) {
       this.upgrade(request);
       return;
     }
-    this.answer = new AnswerPipe(exchange, request, location, buffering, () => this.answerLost());
-    sendHead(exchange);
+    const refusal = sendHead(exchange);
+    if (refusal !== OK) {
+      this.settleAfter(refusal, head, contentLength);
+      return;
+    }
+    this.answering = true;
+    this.buffering = buffering;
     if (exchange.connection.closed) {
       // `proxy_ignore_client_abort` has let the server finish; there is nobody to tell.
       this.close();
       abortExchange(exchange, 499);
     } else if (exchange.bodyless) {
-      if (!this.isEmpty(head)) {
+      if (!this.isEmpty(status, contentLength)) {
         this.close();
         endExchange(exchange);
       }
-    } else if (!buffering) queueMicrotask(() => this.flush());
+    } else if (!buffering) this.flushSoon();
   }
 
   /** Whether the server's answer has no body, so that its end follows at once. */
-  private isEmpty({ status, headers }: ResponseHead): boolean {
-    return this.attempts!.headOnly || status === 204 || status === 304 || contentLengthOf(headers) === 0;
+  private isEmpty(status: number, contentLength: number): boolean {
+    return this.attempts!.headOnly || status === 204 || status === 304 || contentLength === 0;
   }
 
   /** `proxy_next_upstream http_...`. @returns true where another server is being asked */
@@ -407,8 +443,8 @@ export class ProxiedExchange implements UpstreamReceiver {
   }
 
   /** Something else takes the answer's place: at once, unless the answer's end follows and frees the connection. */
-  private settleAfter(outcome: number, head: ResponseHead): void {
-    if (this.isEmpty(head)) {
+  private settleAfter(outcome: number, { status }: ResponseHead, contentLength: number): void {
+    if (this.isEmpty(status, contentLength)) {
       this.settled = outcome;
       return;
     }
@@ -428,10 +464,27 @@ export class ProxiedExchange implements UpstreamReceiver {
 
   // ---- the answer's body ----
 
-  data(chunk: Buffer): boolean {
-    if (this.tunnel !== undefined) return this.tunnel.fromUpstream(chunk);
-    if (this.answer === undefined || this.exchange.bodyless) return true;
-    return this.answer.data(chunk);
+  data(buffer: Buffer, start: number, end: number, last: boolean): boolean {
+    if (this.tunnel !== undefined) return this.tunnel.fromUpstream(buffer.subarray(start, end));
+    const { exchange, pipe } = this;
+    if (!this.answering || exchange.bodyless) return true;
+    // Whoever has seen the end of the answer, and asks again, finds it counted as over.
+    if (last) this.attempts!.settle();
+    if (pipe !== undefined) return pipe.data(buffer.subarray(start, end));
+    const { output } = exchange;
+    // A small piece is copied into one write with the head anyway: as a string it needs no object of its own before.
+    const isSmall = output === exchange.carrier && end - start <= SMALL;
+    const room = output.write(isSmall ? latin1Text(buffer, start, end) : buffer.subarray(start, end));
+    if (!this.buffering) output.flush();
+    if (!room) this.makePipe();
+    return room;
+  }
+
+  /** The client does not keep up: the piece just written is still in use. */
+  private makePipe(): void {
+    const { exchange, location, buffering } = this;
+    this.pipe = new AnswerPipe(exchange, this.request!, location, buffering, () => this.answerLost());
+    this.pipe.wait();
   }
 
   end(trailers: HeaderBlock | undefined): void {
@@ -447,11 +500,12 @@ export class ProxiedExchange implements UpstreamReceiver {
     }
     if (trailers !== undefined) {
       exchange.upstream!.trailers = trailers;
-      exchange.carrier.setTrailers(trailerLines(this.location.response, trailers));
+      exchange.response.trailers += trailerLines(this.location.response, trailers);
     }
     // The server has done its part, however long the client takes.
     this.finishAttempt('ok');
-    this.answer!.end();
+    if (this.pipe === undefined) endExchange(exchange);
+    else this.pipe.end();
   }
 
   /** What has been read ahead of the answer cannot be had back. */
@@ -460,8 +514,12 @@ export class ProxiedExchange implements UpstreamReceiver {
     abortExchange(this.exchange, 500);
   }
 
-  private flush(): void {
-    if (!this.exchange.gone) this.exchange.output.flush();
+  /** Sends the head off at once, unless a piece of the body that is at hand takes it along. */
+  private flushSoon(): void {
+    const { exchange } = this;
+    queueMicrotask(() => {
+      if (!exchange.gone) exchange.output.flush();
+    });
   }
 
   // ---- upgraded connections ----
@@ -478,10 +536,4 @@ export class ProxiedExchange implements UpstreamReceiver {
     sendHead(exchange);
     tunnel.open();
   }
-}
-
-/** The length of a body whose head has been checked; -1 where it is not known. */
-function contentLengthOf(headers: HeaderBlock): number {
-  const text = headers.knownValue(KnownHeader.contentLength);
-  return text === undefined ? -1 : Number(text);
 }

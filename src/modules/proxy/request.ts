@@ -2,6 +2,7 @@
 import type { Statement } from '../../config/statement.ts';
 import type { Exchange } from '../../core/exchange.ts';
 import type { Link } from '../../core/link.ts';
+import { hasRequestBody } from '../../core/request-body.ts';
 import type { Template } from '../../core/template.ts';
 import type { HeaderBlock } from '../../http/header-block.ts';
 import { KNOWN_HEADER_NAMES, KnownHeader } from '../../http/header-names.ts';
@@ -71,6 +72,8 @@ export interface RequestTemplate {
   /** Content-Length and Transfer-Encoding say what is sent; false where `proxy_set_header` says something else. */
   readonly ownContentLength: boolean;
   readonly ownTransferEncoding: boolean;
+  /** The values of its headers that are about the connection, or the message's framing. */
+  readonly aboutConnection: readonly Template[];
   /** The client's lines that are not sent on; undefined where none is (`proxy_pass_request_headers off`). */
   readonly dropped: HeaderNameSet | undefined;
 }
@@ -88,6 +91,18 @@ const OWN_NAMES = [
   'Upgrade',
 ];
 
+/** A question with one of these wants a connection of its own. */
+const ABOUT_CONNECTION = new Set([
+  'connection',
+  'content-length',
+  'expect',
+  'keep-alive',
+  'proxy-connection',
+  'te',
+  'transfer-encoding',
+  'upgrade',
+]);
+
 /** What of the settings decides about a head. */
 export interface RequestSettings {
   readonly proxy_method: Statement | undefined;
@@ -103,6 +118,7 @@ export function compileRequest(settings: RequestSettings, link: Link): RequestTe
   const headers: OwnHeader[] = [];
   const names = new Set(OWN_NAMES.map((name) => name.toLowerCase()));
   const given = new Set<string>();
+  const aboutConnection: Template[] = [];
   for (const statement of statements) {
     const [name = '', text = ''] = statement.args;
     const lowerCase = name.toLowerCase();
@@ -110,7 +126,10 @@ export function compileRequest(settings: RequestSettings, link: Link): RequestTe
     given.add(lowerCase);
     const value = link.template(statement, text);
     if (lowerCase === 'host') host = value;
-    else if (value.constant !== '') headers.push({ start: `${name}: `, value });
+    else if (value.constant !== '') {
+      headers.push({ start: `${name}: `, value });
+      if (ABOUT_CONNECTION.has(lowerCase)) aboutConnection.push(value);
+    }
   }
   const isVersion11 = settings.proxy_http_version === 11;
   return {
@@ -121,8 +140,27 @@ export function compileRequest(settings: RequestSettings, link: Link): RequestTe
     headers,
     ownContentLength: !given.has('content-length'),
     ownTransferEncoding: !given.has('transfer-encoding'),
+    aboutConnection,
     dropped: settings.proxy_pass_request_headers ? headerNameSet(names) : undefined,
   };
+}
+
+/**
+ * Whether a question may share a connection with others (`keepalive_pipeline`): it can be sent twice, it has no body, and
+ * neither it nor the client says anything about the connection.
+ * @param method of the question
+ */
+export function maySharePlace(template: RequestTemplate, exchange: Exchange, method: string): boolean {
+  if (method !== 'GET' && method !== 'HEAD' && method !== 'OPTIONS') return false;
+  const { headers } = exchange;
+  if (hasRequestBody(exchange)) return false;
+  if (headers.hasKnown(KnownHeader.upgrade) || headers.hasKnown(KnownHeader.expect)) return false;
+  const { aboutConnection } = template;
+  for (let index = 0; index < aboutConnection.length; index++) {
+    const value = aboutConnection[index]!;
+    if ((value.constant ?? value.evaluate(exchange)) !== '') return false;
+  }
+  return true;
 }
 
 /**

@@ -130,6 +130,8 @@ export function takeHead(
   response.status = head.status;
   response.statusLine = head.statusLine;
   response.contentLength = contentLength;
+  // The server has had the request's conditions before it.
+  response.unconditional = true;
   const repeated = headers.repeatsAny(SINGLE) ? findRepeated(exchange, headers) : undefined;
   const { actions, hidden } = template;
   const { count } = headers;
@@ -213,6 +215,7 @@ function setContentType({ response }: Exchange, value: string): void {
     if (end > start && value.charCodeAt(end - 1) === QUOTE) end--;
     response.contentType = value.slice(0, semicolon);
     response.charset = value.slice(start, end);
+    response.charsetText = value.slice(semicolon);
     return;
   }
 }
@@ -287,6 +290,12 @@ export function limitRateOf(template: ResponseTemplate, headers: HeaderBlock): n
   if ((template.ignored & IgnoreHeaders.limitRate) !== 0) return undefined;
   const text = headers.knownValue(KnownHeader.xAccelLimitRate);
   return text === undefined ? undefined : parseNumber(text);
+}
+
+/** X-Accel-Charset; '' where there is none to heed. */
+export function charsetOf(template: ResponseTemplate, headers: HeaderBlock): string {
+  if ((template.ignored & IgnoreHeaders.charset) !== 0) return '';
+  return headers.knownValue(KnownHeader.xAccelCharset) ?? '';
 }
 
 /** X-Accel-Redirect; undefined where there is none to heed. */

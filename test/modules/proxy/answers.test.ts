@@ -145,7 +145,7 @@ test('proxy_hide_header hides in either case', async () => {
 
 test('Content-Type, Last-Modified and ETag are there once', async () => {
   const head = await headOf('/type');
-  assert.equal(headerOf(head, 'Content-Type'), 'text/plain; charset=UTF-8');
+  assert.equal(headerOf(head, 'Content-Type'), 'text/plain; charset="UTF-8"');
   assert.equal(headerOf(head, 'Last-Modified'), 'Thu, 01 Jan 1970 00:00:10 GMT');
   assert.equal(head.match(/^etag: "e"\r$/gim)?.length, 1);
   const twice = await headOf('/twice');

@@ -113,6 +113,22 @@ describe('an upstream block', () => {
       'upstream a { keepalive 1; keepalive 1; server 127.0.0.1; }',
       '"keepalive" directive is duplicate in test.conf:2',
     ],
+    [
+      'upstream a { keepalive_pipeline 0; server 127.0.0.1; }',
+      'invalid value "0" in "keepalive_pipeline" directive in test.conf:2',
+    ],
+    [
+      'upstream a { keepalive_pipeline x; server 127.0.0.1; }',
+      'invalid value "x" in "keepalive_pipeline" directive in test.conf:2',
+    ],
+    [
+      'upstream a { keepalive_pipeline 2; keepalive_pipeline 2; server 127.0.0.1; }',
+      '"keepalive_pipeline" directive is duplicate in test.conf:2',
+    ],
+    [
+      'upstream a { server 127.0.0.1; keepalive_pipeline 2; keepalive 0; }',
+      '"keepalive_pipeline" needs "keepalive" in test.conf:2',
+    ],
     ['upstream a { queue 1; server 127.0.0.1; }', 'unknown directive "queue" in test.conf:2'],
   ];
   for (const [text, message] of refused) {
@@ -149,16 +165,16 @@ describe('an upstream block', () => {
   it('has nginx’s pool where nothing is said', async () => {
     const { runtime } = await link(`
       upstream a { ${TWO} }
-      upstream b { keepalive 5; keepalive_requests 6; keepalive_time 7s; keepalive_timeout 8s; ${TWO} }
+      upstream b { keepalive 5; keepalive_requests 6; keepalive_time 7s; keepalive_timeout 8s; keepalive_pipeline 9; ${TWO} }
       upstream c { keepalive 0; ${TWO} }
     `);
     const pools = [...runtime.kept.values()].map(
       (pool) => (pool as unknown as { settings: PoolSettings }).settings,
     );
     assert.deepEqual(pools, [
-      { size: 32, local: true, requests: 1000, time: 3_600_000, timeout: 60_000 },
-      { size: 5, local: false, requests: 6, time: 7000, timeout: 8000 },
-      { size: 0, local: false, requests: 1000, time: 3_600_000, timeout: 60_000 },
+      { size: 32, local: true, requests: 1000, time: 3_600_000, timeout: 60_000, pipeline: 0 },
+      { size: 5, local: false, requests: 6, time: 7000, timeout: 8000, pipeline: 9 },
+      { size: 0, local: false, requests: 1000, time: 3_600_000, timeout: 60_000, pipeline: 0 },
     ]);
     runtime.close();
   });
