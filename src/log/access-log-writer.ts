@@ -1,5 +1,7 @@
+import { gzipSync } from 'node:zlib';
 import type { Timer, TimerWheel } from '../event/timers.ts';
 import type { ErrorLog } from './error-log.ts';
+import { countLines, type LogFile, MEMBER_LIMIT } from './log-file.ts';
 import type { OpenFiles } from './open-files.ts';
 
 /**
@@ -25,16 +27,15 @@ export interface AccessLogWriter {
   close(): void;
 }
 
-/** `buffer=size flush=time` of `access_log`. */
+/** `buffer=size flush=time gzip=level` of `access_log`. */
 export interface AccessLogBuffering {
   /** Bytes; more than 0. */
   readonly size: number;
   /** Milliseconds; 0: no limit. */
   readonly flush: number;
+  /** Level of compression, 1 to 9; 0: none. What is written at one time is one gzip member. */
+  readonly gzip: number;
 }
-
-/** Parameters of nginx's `access_log` that a module has to refuse at load, because no writer here does them. */
-export const UNSUPPORTED_ACCESS_LOG_PARAMETERS: readonly string[] = ['gzip'];
 
 /** A turn that has gathered this many bytes does not wait for its end. */
 const TURN_LIMIT = 64 * 1024;
@@ -81,6 +82,25 @@ function gatherTurns(append: (lines: Buffer) => void): Gatherer {
   };
 }
 
+/** Bytes of lines in one gzip member: what cannot be compressed grows by a little. */
+const MEMBER_LINES = MEMBER_LIMIT - 1024;
+
+/** Compresses lines into members of whole lines. A line that is longer than a member is cut. */
+function appendCompressed(file: LogFile, level: number): (lines: Buffer) => void {
+  return (lines) => {
+    for (let start = 0; start < lines.length; ) {
+      let end = lines.length;
+      if (end - start > MEMBER_LINES) {
+        end = lines.lastIndexOf(10, start + MEMBER_LINES - 1) + 1;
+        if (end <= start) end = start + MEMBER_LINES;
+      }
+      const piece = lines.subarray(start, end);
+      file.writeMember(gzipSync(piece, { level }), countLines(piece));
+      start = end;
+    }
+  };
+}
+
 function gatherBuffer(
   append: (lines: Buffer) => void,
   buffering: AccessLogBuffering,
@@ -101,6 +121,7 @@ function gatherBuffer(
     write(line) {
       if (lines.length + line.length > buffering.size) {
         flush();
+        // nginx writes such a line as it is. In a compressed file it would be no line but rubbish.
         if (line.length > buffering.size) {
           append(Buffer.from(line, 'latin1'));
           return;
@@ -112,6 +133,11 @@ function gatherBuffer(
     flush,
     end: flush,
   };
+}
+
+function gatherBuffered(file: LogFile, buffering: AccessLogBuffering, timers: TimerWheel): Gatherer {
+  const append = buffering.gzip > 0 ? appendCompressed(file, buffering.gzip) : file.write;
+  return gatherBuffer(append, buffering, timers);
 }
 
 /**
@@ -138,11 +164,11 @@ export function createAccessLogWriter(
     gatherersOf.set(files, gatherers);
   }
   const shared = gatherers;
-  const key = buffering === undefined ? path : `${path}\n${buffering.size} ${buffering.flush}`;
+  const key =
+    buffering === undefined ? path : `${path}\n${buffering.size} ${buffering.flush} ${buffering.gzip}`;
   let gatherer = shared.get(key);
   if (gatherer === undefined) {
-    const made =
-      buffering === undefined ? gatherTurns(file.write) : gatherBuffer(file.write, buffering, timers);
+    const made = buffering === undefined ? gatherTurns(file.write) : gatherBuffered(file, buffering, timers);
     // Taken back with the last user of the gatherer, who need not be this one.
     const forget = file.beforeSwitch(made.flush);
     const { end } = made;

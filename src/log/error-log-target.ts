@@ -1,14 +1,25 @@
 import { isDebugPart, isLogLevel, LEVELS } from './levels.ts';
+import { readSyslog, SYSLOG_PREFIX, type SyslogTarget } from './syslog-target.ts';
 
 /** What one `error_log` directive says. */
-export interface ErrorLogTarget {
-  readonly kind: 'file' | 'stderr';
-  /** As it is written in the configuration, so possibly relative; '' for stderr. */
-  readonly path: string;
+export type ErrorLogTarget = FileTarget | SyslogErrorTarget;
+
+interface Taken {
   /** The least severe level it takes, a number of LEVELS. */
   readonly level: number;
   /** JSON instead of nginx's lines: Portico's own parameter. */
   readonly json: boolean;
+}
+
+interface FileTarget extends Taken {
+  readonly kind: 'file' | 'stderr';
+  /** As it is written in the configuration, so possibly relative; '' for stderr. */
+  readonly path: string;
+}
+
+interface SyslogErrorTarget extends Taken {
+  readonly kind: 'syslog';
+  readonly syslog: SyslogTarget;
 }
 
 /**
@@ -18,8 +29,6 @@ export interface ErrorLogTarget {
  */
 export function readErrorLog(words: readonly string[]): { target: ErrorLogTarget } | { error: string } {
   const [path = '', ...parameters] = words;
-  if (path.startsWith('syslog:'))
-    return { error: `logging to "${path}" is not supported: no syslog in Portico yet` };
   if (path.startsWith('memory:'))
     return { error: `logging to "${path}" is not supported: no memory log in Portico` };
 
@@ -43,7 +52,11 @@ export function readErrorLog(words: readonly string[]): { target: ErrorLogTarget
     }
   }
   if (level === 0) level = LEVELS.error;
-  const target: ErrorLogTarget =
-    path === 'stderr' ? { kind: 'stderr', path: '', level, json } : { kind: 'file', path, level, json };
-  return { target };
+  if (path.startsWith(SYSLOG_PREFIX)) {
+    const read = readSyslog(path);
+    if ('error' in read) return read;
+    return { target: { kind: 'syslog', syslog: read.target, level, json } };
+  }
+  if (path === 'stderr') return { target: { kind: 'stderr', path: '', level, json } };
+  return { target: { kind: 'file', path, level, json } };
 }

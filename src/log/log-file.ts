@@ -18,6 +18,12 @@ export interface LogFile {
    * @param lines whole lines with their line feeds. The buffer belongs to the file from now on
    */
   write(lines: Buffer): void;
+  /**
+   * Appends a gzip member, in one piece.
+   * @param member of no more than `MEMBER_LIMIT` bytes. The buffer belongs to the file from now on
+   * @param lines how many lines are in it, for messages about those that are lost
+   */
+  writeMember(member: Buffer, lines: number): void;
   /** Writes what others have gathered for this file (see `beforeSwitch`) and what waits, trying for up to a second. */
   flushSync(): void;
   /**
@@ -51,6 +57,9 @@ const PIPE_WRITE = 4096;
 /** Bytes of one write to anything else. */
 const FILE_WRITE = 256 * 1024;
 
+/** Bytes of a gzip member, at most: it must not be cut, because another thread's could come in between. */
+export const MEMBER_LIMIT = FILE_WRITE;
+
 const RETRY_INTERVAL = 20;
 const REPORT_INTERVAL = 60_000;
 /** How long `flushSync` waits for a reader. */
@@ -67,7 +76,8 @@ interface Sink {
   on(event: 'drop', listener: (bytes: Buffer) => void): void;
 }
 
-function countLines(bytes: Buffer): number {
+/** How many lines end in these bytes. */
+export function countLines(bytes: Buffer): number {
   let lines = 0;
   for (let at = bytes.indexOf(LINE_FEED); at !== -1; at = bytes.indexOf(LINE_FEED, at + 1)) lines++;
   return lines;
@@ -94,6 +104,8 @@ export function createLogFile(path: string, descriptor: number): OwnedLogFile {
   /** Lines that wait for the next attempt; an upper bound, because part of them may have been written. */
   let waitingLines = 0;
   let dropped = false;
+  /** Lines in the gzip member that is being written; undefined while it is no member. */
+  let memberLines: number | undefined;
   let reportedAt = Number.NEGATIVE_INFINITY;
   let retry: NodeJS.Timeout | undefined;
   const gatherers = new Set<() => void>();
@@ -116,7 +128,7 @@ export function createLogFile(path: string, descriptor: number): OwnedLogFile {
     });
     boom.on('drop', (bytes) => {
       dropped = true;
-      lostLines += countLines(bytes);
+      lostLines += memberLines ?? countLines(bytes);
     });
     return boom;
   }
@@ -166,7 +178,7 @@ export function createLogFile(path: string, descriptor: number): OwnedLogFile {
     // Where too much waits already, nothing has been tried.
     if (dropped) failure = before;
     else if (failure === undefined) waitingLines = 0;
-    else waitingLines += countLines(bytes);
+    else waitingLines += memberLines ?? countLines(bytes);
   }
 
   /** Cuts behind line feeds, so that a piece holds whole lines and no more than `size` bytes, if a line does not. */
@@ -187,6 +199,14 @@ export function createLogFile(path: string, descriptor: number): OwnedLogFile {
     const size = pipe ? PIPE_WRITE : FILE_WRITE;
     if (lines.length <= size) writeOne(lines);
     else writePieces(lines, size);
+    if (failure !== undefined || lostLines > 0) settle();
+  }
+
+  function writeMember(member: Buffer, lines: number): void {
+    if (sink === undefined) return;
+    memberLines = lines;
+    writeOne(member);
+    memberLines = undefined;
     if (failure !== undefined || lostLines > 0) settle();
   }
 
@@ -222,6 +242,7 @@ export function createLogFile(path: string, descriptor: number): OwnedLogFile {
   return {
     path,
     write,
+    writeMember,
     flushSync,
     beforeSwitch(flush) {
       gatherers.add(flush);

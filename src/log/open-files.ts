@@ -104,6 +104,7 @@ export function createOpenFiles(options: OpenFilesOptions = {}): OpenFiles {
     return {
       path: file.path,
       write: file.write,
+      writeMember: file.writeMember,
       flushSync: file.flushSync,
       beforeSwitch: file.beforeSwitch,
       onTrouble: file.onTrouble,

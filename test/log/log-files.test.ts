@@ -39,14 +39,8 @@ const nextTurn = () => new Promise(setImmediate);
 /** An error log that keeps what it is told. */
 function listening(): { errorLog: ErrorLog; alerts: string[] } {
   const alerts: string[] = [];
-  return {
-    alerts,
-    errorLog: {
-      level: 8,
-      enabled: () => true,
-      write: (level, message) => alerts.push(`${level}: ${message}`),
-    },
-  };
+  const write: ErrorLog['write'] = (level, message) => alerts.push(`${level}: ${message}`);
+  return { alerts, errorLog: { ...NO_ERROR_LOG, write } };
 }
 
 function openDescriptorsOf(path: string): number {
@@ -129,7 +123,7 @@ test('files are appended to, whatever else writes there', () => {
 
 test('after a rename, reopening goes on in a new file and what was gathered is in the old one', async () => {
   const path = newPath();
-  const { files, writer } = access(path, { size: 4096, flush: 0 });
+  const { files, writer } = access(path, { size: 4096, flush: 0, gzip: 0 });
   writer.write('before\n');
   renameSync(path, `${path}.1`);
   writer.write('renamed\n');
@@ -279,7 +273,7 @@ test('two directives with the same file share its lines of a turn, in order', as
 
 test('a buffer is written when the next line does not fit, a line larger than it directly', () => {
   const path = newPath();
-  const { writer } = access(path, { size: 10, flush: 0 });
+  const { writer } = access(path, { size: 10, flush: 0, gzip: 0 });
   writer.write('1234\n');
   writer.write('5678\n');
   assert.equal(text(path), '');
@@ -294,7 +288,7 @@ test('a buffer is written when the next line does not fit, a line larger than it
 
 test('a buffer is written when its time is up, counted from its first line', async () => {
   const path = newPath();
-  const { writer, timers } = access(path, { size: 65536, flush: 100 });
+  const { writer, timers } = access(path, { size: 65536, flush: 100, gzip: 0 });
   const start = performance.now();
   writer.write('one\n');
   assert.equal(timers.armed, 1);
