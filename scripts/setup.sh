@@ -10,7 +10,25 @@ cd "$root"
 installed=node_modules/.package-lock.json # npm writes this one last
 node=node_modules/node/bin/node
 
+# uWebSockets.js has to be prepared for an older glibc: scripts/prepare-uws.ts. Done once for each installation.
+prepared=node_modules/.uws-prepared
+prepare_uws() {
+  if [ ! -e "$prepared" ] || [ "$installed" -nt "$prepared" ]; then
+    # Without it one of the two engines is missing, and says so.
+    if "$node" scripts/prepare-uws.ts; then : >"$prepared"; fi
+  fi
+}
+
+# What config/tls.conf shows to its clients; made anew before it expires.
+make_certificates() {
+  if [ -z "$(find config/certificates -name authority.crt -mtime -300 2>/dev/null)" ]; then
+    "$node" scripts/make-certificates.ts >&2
+  fi
+}
+
 if [ -e "$installed" ] && [ ! package-lock.json -nt "$installed" ] && [ -x "$node" ]; then
+  prepare_uws
+  make_certificates
   exit 0
 fi
 
@@ -42,3 +60,6 @@ fi
 # That script fetches a whole distribution (headers, manuals) into node_modules/node/node_modules and
 # hard-links the one file that is needed. The rest is 70 MB which `npm ls` calls extraneous.
 rm -rf node_modules/node/node_modules
+
+prepare_uws
+make_certificates

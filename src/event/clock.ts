@@ -49,6 +49,11 @@ export const errorLogTime: () => string = oncePerSecond(
   (date) => `${date.getFullYear()}/${two(date.getMonth() + 1)}/${two(date.getDate())} ${timeOfDay(date)}`,
 );
 
+/** Now, in the local zone, as a message to syslog has it (RFC 3164, 4.1.2): `Nov  1 10:00:00`. */
+export const syslogTime: () => string = oncePerSecond(
+  (date) => `${MONTHS[date.getMonth()]} ${String(date.getDate()).padStart(2)} ${timeOfDay(date)}`,
+);
+
 /** Now, in the local zone, for `$time_iso8601`: `2026-11-21T10:00:00+00:00`. */
 export const iso8601: () => string = oncePerSecond(
   (date) =>

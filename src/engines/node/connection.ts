@@ -14,6 +14,7 @@
  * | CLOSED  | nothing any more                            |                                                     |
  */
 import type { Socket } from 'node:net';
+import { carrierHasRoom } from '../../core/body-filter.ts';
 import type {
   BodyReceiver,
   Carrier,
@@ -21,11 +22,14 @@ import type {
   Tunnel,
   TunnelReceiver,
 } from '../../core/carrier.ts';
+import { mayLinger, settleExchange } from '../../core/epilogue.ts';
 import { Exchange } from '../../core/exchange.ts';
 import { clientGone, finalize } from '../../core/finalize.ts';
-import { log, logConnection } from '../../core/log.ts';
+import { debugConnection, isDebugged, log, logConnection } from '../../core/log.ts';
+import { isWatched } from '../../core/relations.ts';
 import { begin, release } from '../../core/run.ts';
-import type { Server, Site } from '../../core/site.ts';
+import type { Site } from '../../core/site.ts';
+import { chooseServer, type TlsConnection } from '../../core/tls.ts';
 import type { Reusable } from '../../event/connection-limit.ts';
 import type { Timer } from '../../event/timers.ts';
 import { chunkPrefix, LAST_CHUNK } from '../../http/chunked.ts';
@@ -33,6 +37,7 @@ import { latin1Text } from '../../http/latin1.ts';
 import type { ProtocolError } from '../../http/protocol-error.ts';
 import { checkRequestHead, type RequestFraming } from '../../http/request-check.ts';
 import { COMPLETE, NEED_MORE, type RequestHead, type RequestHeadParser } from '../../http/request-head.ts';
+import { debugging } from '../../log/debugging.ts';
 import { isSystemError } from '../../log/system-errors.ts';
 import {
   ACCEPTED,
@@ -47,6 +52,7 @@ import { type ClientReader, ClientSocket } from './client-socket.ts';
 import type { NodeListener } from './listener.ts';
 import { RequestBodyReader } from './request-body-reader.ts';
 import { describeSocketError } from './socket-errors.ts';
+import { describeTlsError, isTlsError, tlsErrorLevel } from './tls-errors.ts';
 
 const HEAD = 0;
 const BODY = 1;
@@ -67,11 +73,29 @@ const NO_BODY: RequestFraming = { contentLength: -1, chunked: false, connection:
 
 let lastNumber = 0;
 
+/** The serial number of the next connection. */
+export function takeConnectionNumber(): number {
+  return ++lastNumber;
+}
+
+/** What is known already of a connection that was accepted where TLS is expected. */
+export interface Expected {
+  readonly number: number;
+  readonly acceptedAt: number;
+  /** Undefined where the client speaks plain HTTP. */
+  readonly tls: TlsConnection | undefined;
+  /** The connection under it. */
+  readonly raw: Socket;
+}
+
 export class ClientConnection implements Carrier, DownstreamConnection, ClientReader, Reusable {
-  readonly number = ++lastNumber;
+  readonly number: number;
   readonly remoteAddress: string;
-  readonly acceptedAt = Date.now();
-  readonly scheme = 'http';
+  readonly debug: boolean;
+  readonly acceptedAt: number;
+  readonly scheme: 'http' | 'https';
+  readonly expectsTls: boolean;
+  readonly tls: TlsConnection | undefined;
   requests = 0;
   bytesSent = 0;
   headBytes = 0;
@@ -80,6 +104,8 @@ export class ClientConnection implements Carrier, DownstreamConnection, ClientRe
   previousIdle: Reusable | undefined = undefined;
 
   readonly socket: Socket;
+  /** The system's connection: the same, or what is under TLS. */
+  private readonly raw: Socket;
   /** The same, where what is read is borrowed. */
   private readonly borrowing: ClientSocket | undefined;
   private readonly listener: NodeListener;
@@ -120,11 +146,18 @@ export class ClientConnection implements Carrier, DownstreamConnection, ClientRe
   private nextIsPipelined = false;
   private keepaliveTimeout = 0;
 
-  constructor(socket: Socket, listener: NodeListener) {
+  constructor(socket: Socket, listener: NodeListener, expected?: Expected) {
     this.socket = socket;
+    this.raw = expected?.raw ?? socket;
+    this.number = expected?.number ?? takeConnectionNumber();
+    this.acceptedAt = expected?.acceptedAt ?? Date.now();
+    this.expectsTls = expected !== undefined;
+    this.tls = expected?.tls;
+    this.scheme = this.tls === undefined ? 'http' : 'https';
     this.borrowing = socket instanceof ClientSocket ? socket : undefined;
     this.listener = listener;
     this.remoteAddress = socket.remoteAddress ?? 'unix:';
+    this.debug = isDebugged(listener.site, this.remoteAddress);
     this.undelayed = !listener.defaultServer.settings.tcp_nodelay;
     this.timer = listener.runtime.timers.timer(onTimer, this);
     const { counters } = listener.runtime;
@@ -137,9 +170,17 @@ export class ClientConnection implements Carrier, DownstreamConnection, ClientRe
     socket.on('end', onEnd);
     socket.on('error', onError);
     socket.on('close', onClose);
+    // Where Node's own servers are not in between, TLS sockets tell of what breaks after the handshake in this way.
+    if (this.tls !== undefined) socket.on('_tlsError', onTlsError);
     // nginx counts a connection that has sent nothing as one that may be closed when places are short.
     this.timer.start(listener.defaultServer.settings.client_header_timeout);
     this.enterIdle();
+    if (debugging.on) this.tell(`accept: ${this.remoteAddress}:${this.remotePort}, ${listener.text}`);
+  }
+
+  /** Writes to the debugging log about the connection itself. */
+  private tell(message: string): void {
+    debugConnection(this.listener.defaultServer.errorLog, this, message);
   }
 
   get remotePort(): number {
@@ -303,8 +344,8 @@ export class ClientConnection implements Carrier, DownstreamConnection, ClientRe
     const { listener } = this;
     const servers = listener.serversFor(this);
     const exchange = new Exchange(head, bodyFraming, this, this, listener.site, servers.default);
-    if (servers.names !== undefined) {
-      const server: Server | undefined = servers.names.find(head.host, exchange);
+    if (this.tls !== undefined || servers.names !== undefined) {
+      const server = chooseServer(servers, head.host, exchange, this.tls);
       if (server !== undefined && server !== servers.default) {
         exchange.server = server;
         exchange.location = server.location;
@@ -327,8 +368,6 @@ export class ClientConnection implements Carrier, DownstreamConnection, ClientRe
   /** Answers a request that could not be understood, and closes. */
   private refuse(head: RequestHead, error: ProtocolError): void {
     this.state = BUSY;
-    // As long as no version is known the client is one that understands a head.
-    if (head.version === 9) head.version = 10;
     const exchange = this.makeExchange(head, NO_BODY);
     exchange.keepAlive = false;
     this.closeAfterAnswer = true;
@@ -359,7 +398,7 @@ export class ClientConnection implements Carrier, DownstreamConnection, ClientRe
         return;
       case BUSY:
         // A handler that watches its client (the proxy) gives up; any other answer is still sent, as in nginx.
-        if (this.exchange?.onAbort !== undefined) {
+        if (this.exchange !== undefined && !this.answerEnded && isWatched(this.exchange)) {
           this.closeAfterAnswer = true;
           if (!clientGone(this.exchange)) this.socket.destroy();
         }
@@ -380,9 +419,20 @@ export class ClientConnection implements Carrier, DownstreamConnection, ClientRe
     else logConnection(this.listener.site.errorLog, level, message, this, this.listener.text);
   }
 
+  /** TLS cannot go on: what came is no record, say, or the other side has sent an alert. */
+  onTlsError(error: Error): void {
+    if (this.state === CLOSED || !isTlsError(error)) return;
+    const message = `SSL_read() failed (SSL: ${describeTlsError(error)})`;
+    const level = tlsErrorLevel(error);
+    if (this.exchange !== undefined) log(this.exchange, level, message);
+    else logConnection(this.listener.site.errorLog, level, message, this, this.listener.text);
+    this.socket.destroy();
+  }
+
   onClose(): void {
     if (this.state === CLOSED) return;
     const { exchange } = this;
+    if (debugging.on) this.tell(`close http connection, requests: ${this.requests}`);
     this.state = CLOSED;
     this.borrowing?.releaseBuffer();
     if (this.idle) this.leaveIdle();
@@ -419,7 +469,8 @@ export class ClientConnection implements Carrier, DownstreamConnection, ClientRe
 
   /** Closes once what has been written is on its way. */
   close(): void {
-    if (this.socket.writableLength === 0) this.socket.destroy();
+    // TLS says goodbye (close_notify).
+    if (this.socket.writableLength === 0 && this.tls === undefined) this.socket.destroy();
     else this.socket.destroySoon();
   }
 
@@ -592,7 +643,7 @@ export class ClientConnection implements Carrier, DownstreamConnection, ClientRe
     }
     const { exchange } = this;
     if (exchange?.response.status === 444 && exchange.location.settings.reset_timedout_connection) {
-      this.socket.resetAndDestroy();
+      this.raw.resetAndDestroy();
     } else this.socket.destroy();
   }
 
@@ -684,7 +735,7 @@ export class ClientConnection implements Carrier, DownstreamConnection, ClientRe
     } else if (this.awaitingDrain) {
       this.awaitingDrain = false;
       const { exchange } = this;
-      if (exchange !== undefined) (exchange.onHeldDrain ?? exchange.onDrain)?.();
+      if (exchange !== undefined) carrierHasRoom(exchange);
     }
   }
 
@@ -698,6 +749,7 @@ export class ClientConnection implements Carrier, DownstreamConnection, ClientRe
   private afterAnswer(): void {
     const { exchange } = this;
     if (exchange === undefined) return;
+    if (mayLinger(exchange) && !settleExchange(exchange, () => this.afterAnswer())) return;
     const { settings } = exchange.location;
     if (this.state === BODY) {
       // The rest of the body is read and dropped; only then is it known where the next request begins.
@@ -794,6 +846,7 @@ export class ClientConnection implements Carrier, DownstreamConnection, ClientRe
     this.setGauge(WAITING);
     this.timer.start(this.keepaliveTimeout);
     this.enterIdle();
+    if (debugging.on) this.tell('http keepalive handler');
   }
 
   /** The exchange is over for this connection. */
@@ -816,7 +869,7 @@ export class ClientConnection implements Carrier, DownstreamConnection, ClientRe
           const { action } = this.parser;
           this.giveUpHead(this.parser, 408, `client timed out (110: Connection timed out) while ${action}`);
           if (settings.reset_timedout_connection) {
-            this.socket.resetAndDestroy();
+            this.raw.resetAndDestroy();
             return;
           }
         }
@@ -839,7 +892,7 @@ export class ClientConnection implements Carrier, DownstreamConnection, ClientRe
     const { exchange } = this;
     if (exchange === undefined) return;
     log(exchange, 'info', 'client timed out (110: Connection timed out) while sending response to client');
-    if (exchange.location.settings.reset_timedout_connection) this.socket.resetAndDestroy();
+    if (exchange.location.settings.reset_timedout_connection) this.raw.resetAndDestroy();
     else this.socket.destroy();
   }
 
@@ -889,6 +942,10 @@ function onEnd(this: Socket): void {
 
 function onError(this: Socket, error: Error): void {
   (this as OwnedSocket).reader!.onError(error);
+}
+
+function onTlsError(this: Socket, error: Error): void {
+  (this as OwnedSocket).reader!.onTlsError(error);
 }
 
 function onClose(this: Socket): void {

@@ -3,9 +3,11 @@ import { createServer, type Server as NetServer, type Socket } from 'node:net';
 import { requestHeadLimits } from '../../core/head-limits.ts';
 import type { Runtime } from '../../core/runtime.ts';
 import type { Listener, Server, Site, VirtualServers } from '../../core/site.ts';
+import type { TlsConnection } from '../../core/tls.ts';
 import { type RequestHeadLimits, RequestHeadParser } from '../../http/request-head.ts';
 import { acceptDirectly } from './client-socket.ts';
 import { ClientConnection, countAccepted } from './connection.ts';
+import { TlsHandshake } from './tls-handshake.ts';
 
 /** Spare parsers kept by a listener: one serves all heads that arrive in one piece. */
 const SPARE_PARSERS = 64;
@@ -22,7 +24,7 @@ export class NodeListener {
   private listener: Listener;
   private limits: RequestHeadLimits;
   private readonly netServer: NetServer;
-  private readonly connections = new Set<ClientConnection>();
+  private readonly connections = new Set<ClientConnection | TlsHandshake>();
   private readonly parsers: RequestHeadParser[] = [];
   /** Accepted before `begin`. */
   private waiting: Socket[] | undefined = [];
@@ -124,6 +126,12 @@ export class NodeListener {
     return byLocalAddress.get(connection.localAddress) ?? servers;
   }
 
+  private serversAt(socket: Socket): VirtualServers {
+    const { byLocalAddress, servers } = this.listener;
+    // Asking for the address is a system call.
+    return byLocalAddress?.get(socket.localAddress ?? '') ?? servers;
+  }
+
   takeParser(): RequestHeadParser {
     const parser = this.parsers.pop();
     if (parser !== undefined) return parser;
@@ -137,8 +145,27 @@ export class NodeListener {
     if (parser.limits === this.limits && this.parsers.length < SPARE_PARSERS) this.parsers.push(parser);
   }
 
-  /** ClientConnection: it is gone. */
-  forget(connection: ClientConnection): void {
+  /**
+   * TlsHandshake: it is over.
+   * @param tls undefined for plain HTTP
+   * @param received bytes that have come already
+   */
+  handshakeDone(
+    handshake: TlsHandshake,
+    socket: Socket,
+    tls: TlsConnection | undefined,
+    received: Buffer | undefined,
+  ): void {
+    const { number, acceptedAt, socket: raw } = handshake;
+    const connection = new ClientConnection(socket, this, { number, acceptedAt, tls, raw });
+    this.connections.add(connection);
+    this.connections.delete(handshake);
+    if (this.retired) connection.closeIfIdle();
+    else if (received !== undefined) connection.received(received, received.length);
+  }
+
+  /** It is gone. */
+  forget(connection: ClientConnection | TlsHandshake): void {
     this.connections.delete(connection);
     if (this.retired && this.connections.size === 0) this.tellEmptied();
   }
@@ -157,7 +184,10 @@ export class NodeListener {
     }
     const { keepalive } = this.listener.address;
     if (keepalive !== undefined) socket.setKeepAlive(keepalive.enabled, keepalive.idle * 1000);
-    this.connections.add(new ClientConnection(socket, this));
+    const servers = this.serversAt(socket);
+    this.connections.add(
+      servers.ssl ? new TlsHandshake(socket, this, servers) : new ClientConnection(socket, this),
+    );
   }
 }
 
