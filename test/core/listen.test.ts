@@ -94,7 +94,6 @@ test('parameters that are wrong or not supported are errors', async () => {
     ['quic', 'the "quic" parameter requires ngx_http_v3_module'],
     ['proxy_protocol', 'the "proxy_protocol" parameter is not supported'],
     ['multipath', 'the "multipath" parameter is not supported'],
-    ['engine=uws', /not supported yet/],
     ['engine=x', 'invalid engine "engine=x"'],
   ];
   for (const [parameter, message] of cases)
