@@ -1,9 +1,13 @@
 /**
  * Whether addresses can be listened on. Workers share an address by SO_REUSEPORT, which would also let a second
- * Portico in; so the master asks for each address as nginx would, without sharing, and lets it go again.
+ * Portico of the same user in, without a word; so the master asks for each address as nginx would, without sharing.
+ *
+ * It asks by binding a socket that never listens: nobody can connect to it, so no client is accepted by a socket that
+ * is about to be closed, and it needs no time of its own. Node.js binds in two places only, before it listens and
+ * before it connects; this takes the second, with a port nobody can connect to.
  */
 import { lstatSync, unlinkSync } from 'node:fs';
-import { connect, createServer } from 'node:net';
+import { connect, createServer, Socket } from 'node:net';
 import { pathBytes } from '../config/glob.ts';
 import type { ListenAddress } from '../core/listen.ts';
 import { describeError, isSystemError } from '../log/system-errors.ts';
@@ -13,9 +17,27 @@ import type { MasterLog } from './startup.ts';
 const ATTEMPTS = 5;
 const PAUSE = 500;
 
-/** Listens for a moment. @returns the system's error, if there is one */
-function tryListening(address: ListenAddress): Promise<NodeJS.ErrnoException | undefined> {
-  return new Promise((resolve) => {
+/** What is asked about an address: the system's error, if there is one. */
+type Probe = (address: ListenAddress) => Promise<NodeJS.ErrnoException | undefined>;
+
+/** Binds without listening. Not for Unix sockets. */
+const tryBinding: Probe = ({ host, port, family }) =>
+  new Promise((resolve) => {
+    const socket = new Socket();
+    // From `connect` too, that nobody answers: the promise is resolved by then.
+    socket.on('error', resolve);
+    // It is bound, and now begins to connect.
+    socket.once('connectionAttempt', () => {
+      resolve(undefined);
+      setImmediate(() => socket.destroy());
+    });
+    const target = family === 'inet6' ? '::1' : '127.0.0.1';
+    socket.connect({ host: target, port: 0, localAddress: host, localPort: port });
+  });
+
+/** Listens for a moment. */
+const tryListening: Probe = (address) =>
+  new Promise((resolve) => {
     const server = createServer((socket) => socket.destroy());
     server.once('error', resolve);
     const done = () => server.close(() => resolve(undefined));
@@ -25,6 +47,33 @@ function tryListening(address: ListenAddress): Promise<NodeJS.ErrnoException | u
       server.listen({ host: address.host, port: address.port, exclusive: true, ipv6Only }, done);
     }
   });
+
+const tryAddress: Probe = async (address) => {
+  const error = await tryBinding(address);
+  // A socket that connects cannot be told to leave IPv4 alone: what is in use may be the same port there.
+  const isDoubtful = address.host === '::' && address.family === 'inet6' && address.ipv6only;
+  return error?.code === 'EADDRINUSE' && isDoubtful ? tryListening(address) : error;
+};
+
+/**
+ * A Unix socket at the start: its file must not be there, or nobody must listen on it. All else the worker that opens
+ * it finds out.
+ */
+async function tryUnixSocket(
+  address: ListenAddress,
+  log: MasterLog,
+): Promise<NodeJS.ErrnoException | undefined> {
+  try {
+    if (lstatSync(pathBytes(address.path), { throwIfNoEntry: false }) === undefined) return undefined;
+    if (await removeStaleSocket(address.path)) {
+      log.write('notice', `deleting socket ${address.path}, which nobody listens on`);
+      return undefined;
+    }
+    return Object.assign(new Error('there is a file of that name'), { code: 'EADDRINUSE' });
+  } catch (failure) {
+    if (!isSystemError(failure)) throw failure;
+    return failure;
+  }
 }
 
 /** Removes a Unix socket's file that nobody listens on any more. @returns whether it was there */
@@ -57,18 +106,11 @@ export async function checkAddresses(
   for (let attempt = 1; ; attempt++) {
     let inUse = false;
     for (const address of addresses) {
-      let error = await tryListening(address);
-      if (error?.code === 'EADDRINUSE' && address.family === 'unix' && !testing) {
-        try {
-          if (await removeStaleSocket(address.path)) {
-            log.write('notice', `deleting socket ${address.path}, which nobody listens on`);
-            error = await tryListening(address);
-          }
-        } catch (failure) {
-          if (!isSystemError(failure)) throw failure;
-          error = failure;
-        }
-      }
+      const error = await (address.family !== 'unix'
+        ? tryAddress(address)
+        : testing
+          ? tryListening(address)
+          : tryUnixSocket(address, log));
       if (error === undefined || (testing && error.code === 'EADDRINUSE')) continue;
       log.write('emerg', `bind() to ${address.text} failed (${describeError(error)})`);
       if (error.code !== 'EADDRINUSE') return false;

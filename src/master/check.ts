@@ -14,6 +14,8 @@ import { eventsDirectives } from '../core/events.ts';
 import { linkSite } from '../core/link.ts';
 import type { ListenAddress } from '../core/listen.ts';
 import { errorLogTargets, type MainDirectives, mainDirectives } from '../core/main.ts';
+import type { ProcessSecret } from '../core/runtime.ts';
+import { engines } from '../engines/index.ts';
 import { ConnectionLimit } from '../event/connection-limit.ts';
 import { createTimerWheel } from '../event/timers.ts';
 import { NO_ERROR_LOG } from '../log/error-log.ts';
@@ -50,6 +52,9 @@ export interface Checked extends Loaded {
   readonly hosts: readonly (readonly [host: string, addresses: readonly string[]])[];
   /** What the slots of its peers are to be configured with. */
   readonly peers: readonly PeerSetting[];
+  /** What has been read and made for it. */
+  readonly files: readonly (readonly [path: string, contents: Buffer])[];
+  readonly memory: readonly (readonly [key: string, memory: SharedArrayBuffer])[];
 }
 
 /** Arguments of `PeerTable.configure`. */
@@ -64,6 +69,7 @@ export interface Tables {
   readonly peers: PeerTable;
   readonly counters: ConnectionCounters;
   readonly directory: SlotDirectory;
+  readonly secret: ProcessSecret;
 }
 
 /**
@@ -101,6 +107,7 @@ export function load(startup: Startup, present: Identity | undefined): Loaded {
 /**
  * Links a configuration that has been loaded. Log files are opened for that, and closed again.
  * @param generation the number the workers will know it by
+ * @param present shared memory of the configuration in use
  * @throws ConfigError, or Error with nginx's message where a log file cannot be opened
  */
 export async function check(
@@ -108,12 +115,15 @@ export async function check(
   loaded: Loaded,
   tables: Tables,
   generation: number,
+  present: Checked['memory'] = [],
 ): Promise<Checked> {
   if (!loaded.scope.has('events')) throw new ConfigError('no "events" section in configuration');
   const { log } = startup;
   const slots = tables.directory.open();
   const hosts = new Map<string, readonly string[]>();
   const peers: PeerSetting[] = [];
+  const contents = new Map<string, Buffer>();
+  const memory = new Map<string, SharedArrayBuffer>();
   const kept = createKeptThings();
   const timers = createTimerWheel();
   const runtime = createRuntime(
@@ -128,6 +138,7 @@ export async function check(
       errorLog: NO_ERROR_LOG,
       files: startup.files,
       kept,
+      secret: tables.secret,
     },
     generation,
     {
@@ -146,6 +157,23 @@ export async function check(
         hosts.set(host, found);
         return found;
       },
+      readFile(path) {
+        let found = contents.get(path);
+        if (found === undefined) {
+          found = readFileSync(Buffer.from(path, 'latin1'));
+          contents.set(path, found);
+        }
+        return found;
+      },
+      sharedMemory(key, size) {
+        let found = memory.get(key);
+        if (found === undefined) {
+          const old = present.find(([other]) => other === key)?.[1];
+          found = old?.byteLength === size ? old : new SharedArrayBuffer(size);
+          memory.set(key, found);
+        }
+        return found;
+      },
     },
   );
   try {
@@ -153,8 +181,20 @@ export async function check(
       log.write('warn', formatWarning(warning)),
     );
     const addresses = site.listeners.map((listener) => listener.address);
-    site.close();
-    return { ...loaded, addresses, slots, hosts: [...hosts], peers };
+    try {
+      for (const listener of site.listeners) engines[listener.address.engine].check(listener);
+    } finally {
+      site.close();
+    }
+    return {
+      ...loaded,
+      addresses,
+      slots,
+      hosts: [...hosts],
+      peers,
+      files: [...contents],
+      memory: [...memory],
+    };
   } catch (error) {
     slots.close();
     throw error;

@@ -7,6 +7,7 @@ import { PRODUCT } from '../version.ts';
 import { describeConfigurationError, type Loaded, load, openFilesLimit, warnOfLimits } from './check.ts';
 import { daemonize, daemonSide } from './daemon.ts';
 import { applyEnvironment } from './environment.ts';
+import { createProcessSecret } from './secret.ts';
 import type { Startup } from './startup.ts';
 
 /** Room for workers of later configurations, and for those of earlier ones that are still shutting down. */
@@ -37,7 +38,12 @@ export async function start(startup: Startup): Promise<number | undefined> {
 
   const capacity = Math.max(SMALLEST_CAPACITY, loaded.workers * 2);
   const peers = PeerTable.create({ workers: capacity });
-  const tables = { peers, counters: createConnectionCounters(capacity), directory: new SlotDirectory(peers) };
+  const tables = {
+    peers,
+    counters: createConnectionCounters(capacity),
+    directory: new SlotDirectory(peers),
+    secret: createProcessSecret(),
+  };
   // Not needed for a daemon's parent, nor where the configuration is bad.
   const [{ openWorkerPool }, { supervise }] = await Promise.all([
     import('./workers.ts'),

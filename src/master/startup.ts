@@ -4,8 +4,9 @@
  * too, as `portico: [emerg] ...`.
  */
 
-import { writeSync } from 'node:fs';
+import { mkdirSync, writeSync } from 'node:fs';
 import { setFlagsFromString } from 'node:v8';
+import { pathBytes } from '../config/glob.ts';
 import { REGEXP_ENGINE_OPTION } from '../core/regex.ts';
 import { errorLogTime } from '../event/clock.ts';
 import { createErrorLog, type ErrorLog, threadNumber } from '../log/error-log.ts';
@@ -94,6 +95,18 @@ function createMasterLog(path: string, files: OpenFiles): MasterLog {
   };
 }
 
+/**
+ * Where Portico is installed, `make install` has not been before it: the directory that the names of logs and of the
+ * pid file begin with by default is made here. One that cannot be made is told of with the file that is to be in it.
+ */
+function makeLogDirectory(prefix: string): void {
+  try {
+    mkdirSync(pathBytes(`${prefix}logs`));
+  } catch {
+    // Nearly always because it is there.
+  }
+}
+
 /** Works out the names and opens the log. */
 export function openStartup(options: StartupOptions): Startup {
   // Before the first regular expression of a configuration is compiled; it holds for all threads.
@@ -104,6 +117,7 @@ export function openStartup(options: StartupOptions): Startup {
   const configuration = path(options.configuration ?? 'config/front-door.conf');
   const wanted = options.errorLog ?? 'logs/error.log';
   const errorLog = wanted === 'stderr' || wanted === '' ? '' : path(wanted);
+  if (options.prefix === undefined) makeLogDirectory(prefix);
   const files = createOpenFiles();
   return {
     prefix,

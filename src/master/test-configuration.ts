@@ -6,6 +6,7 @@ import { SlotDirectory } from '../shared/slot-directory.ts';
 import { checkAddresses } from './addresses.ts';
 import { check, describeConfigurationError, load, warnOfLimits } from './check.ts';
 import { openPidFile } from './pid-file.ts';
+import { createProcessSecret } from './secret.ts';
 import type { Startup } from './startup.ts';
 
 /** @returns the exit code */
@@ -26,7 +27,12 @@ export async function testConfiguration(
   try {
     const loaded = load(startup, undefined);
     const peers = PeerTable.create();
-    const tables = { peers, counters: createConnectionCounters(), directory: new SlotDirectory(peers) };
+    const tables = {
+      peers,
+      counters: createConnectionCounters(),
+      directory: new SlotDirectory(peers),
+      secret: createProcessSecret(),
+    };
     if (!loaded.scope.has('events')) {
       tellSyntax();
       syntaxTold = true;

@@ -11,6 +11,9 @@ import type { Startup } from './startup.ts';
 /** A worker that does not answer for so long hangs, and is ended. Milliseconds. */
 const PATIENCE = 30_000;
 
+/** How long a worker that may not be ended from outside has to end by itself. Milliseconds. */
+const GRACE = 1000;
+
 /** How a worker ended. */
 export interface Ending {
   /** What it died of; undefined where it had been told to end. */
@@ -26,6 +29,10 @@ export interface WorkerHandle {
   systemThread: number;
   /** Told to end. */
   retiring: boolean;
+  /** It has sockets of uWebSockets.js: a thread that is ended with these takes the process with it. */
+  mustEndItself: boolean;
+  /** It has been given up, and its thread is still there. */
+  readonly lost: boolean;
   /** Resolves when its thread is gone and what it had counted in the shared tables has been given back. */
   readonly ended: Promise<Ending>;
   /** Whether it has ended. */
@@ -39,20 +46,25 @@ export interface WorkerHandle {
     message: MasterMessage,
     answer: readonly Kind[],
   ): Promise<Extract<WorkerMessage, { kind: Kind }> | undefined>;
-  /** Ends its thread, whatever it is doing. @param reason what `ended` gives as its error */
+  /**
+   * Ends its thread, whatever it is doing. One that must end by itself is told to, and left alone if it does not.
+   * @param reason what `ended` gives as its error
+   */
   terminate(reason: string): void;
+}
+
+/** What a worker says unasked. */
+export interface WorkerEvents {
+  /** It has let a generation go. */
+  released(worker: WorkerHandle, generation: number): void;
+  /** It has sockets of uWebSockets.js and is about to die: nothing may be handed over to it any more. */
+  failing(worker: WorkerHandle): void;
 }
 
 /** The pool. */
 export interface WorkerPool {
-  /**
-   * Starts a worker with the lowest free number, or the one given.
-   * @param released hears of generations that this worker has let go
-   */
-  start(
-    owner: number | undefined,
-    released: (worker: WorkerHandle, generation: number) => void,
-  ): WorkerHandle;
+  /** Starts a worker with the lowest free number. */
+  start(owner: number | undefined, events: WorkerEvents): WorkerHandle;
   /** How many workers there can be. */
   readonly capacity: number;
 }
@@ -86,10 +98,7 @@ export function openWorkerPool(startup: Startup, tables: Tables, capacity: numbe
     for (const fail of [...starting]) fail(error);
   });
 
-  function start(
-    owner: number | undefined,
-    released: (worker: WorkerHandle, generation: number) => void,
-  ): WorkerHandle {
+  function start(owner: number | undefined, events: WorkerEvents): WorkerHandle {
     let number = 0;
     while (numbers.has(number)) number++;
     numbers.add(number);
@@ -99,6 +108,7 @@ export function openWorkerPool(startup: Startup, tables: Tables, capacity: numbe
     const waiting = new Set<(message: WorkerMessage | undefined) => boolean>();
     let thread: Worker | undefined;
     let gone = false;
+    let isLost = false;
     let failure: Error | undefined;
 
     const task: ServeTask = {
@@ -106,6 +116,7 @@ export function openWorkerPool(startup: Startup, tables: Tables, capacity: numbe
       port: port2,
       peers: tables.peers.buffer,
       counters: tables.counters.buffer,
+      secret: tables.secret,
       prefix: startup.prefix,
       configPrefix: startup.configPrefix,
       errorLog: startup.errorLog,
@@ -124,14 +135,38 @@ export function openWorkerPool(startup: Startup, tables: Tables, capacity: numbe
         thread = pool.threads.find(({ threadId }) => threadId === message.thread);
         handle.systemThread = message.systemThread;
       } else if (message.kind === 'released') {
-        released(handle, message.generation);
+        events.released(handle, message.generation);
+      } else if (message.kind === 'failing') {
+        events.failing(handle);
+        send(port, { kind: 'detached' });
       }
       for (const take of [...waiting]) if (take(message)) waiting.delete(take);
     });
 
+    const lost = Promise.withResolvers<Ending>();
+
     function terminate(reason: string): void {
       failure ??= new Error(reason);
-      abort.abort();
+      if (!handle.mustEndItself) {
+        abort.abort();
+        return;
+      }
+      events.failing(handle);
+      send(port, { kind: 'stop' });
+      setTimeout(() => {
+        if (gone) return;
+        // Its number and what it has counted stay its own: it may wake up.
+        gone = true;
+        isLost = true;
+        failure = new Error(`${reason}; its thread does not end, and is left alone`);
+        giveUpWaiting();
+        lost.resolve({ error: failure });
+      }, GRACE).unref();
+    }
+
+    function giveUpWaiting(): void {
+      for (const take of waiting) take(undefined);
+      waiting.clear();
     }
 
     async function bury(): Promise<Ending> {
@@ -146,12 +181,11 @@ export function openWorkerPool(startup: Startup, tables: Tables, capacity: numbe
       tables.counters.forget(number);
       numbers.delete(number);
       gone = true;
-      for (const take of waiting) take(undefined);
-      waiting.clear();
+      giveUpWaiting();
       return { error: failure };
     }
 
-    const ended = pool.run(task, { transferList: [port2], signal: abort.signal }).then(
+    const buried = pool.run(task, { transferList: [port2], signal: abort.signal }).then(
       () => bury(),
       (error: unknown) => {
         failure ??= error instanceof Error ? error : new Error(String(error));
@@ -164,9 +198,13 @@ export function openWorkerPool(startup: Startup, tables: Tables, capacity: numbe
       startedAt: performance.now(),
       systemThread: 0,
       retiring: false,
-      ended,
+      mustEndItself: false,
+      ended: Promise.race([buried, lost.promise]),
       get gone() {
         return gone;
+      },
+      get lost() {
+        return isLost;
       },
       tell(message) {
         if (!gone) send(port, message);

@@ -2,18 +2,27 @@
  * The listening sockets of one worker. A reload leaves those alone that both configurations have; one that the new
  * configuration lacks stops accepting, and its connections end with the request they are at.
  */
+import { listenerKey } from '../core/listen.ts';
 import type { Listener, Site } from '../core/site.ts';
-import { type NodeListener, openNodeListener } from '../engines/node/listener.ts';
+import type { EngineListener } from '../engines/engine.ts';
+import { engines } from '../engines/index.ts';
 import { describeError, isSystemError } from '../log/system-errors.ts';
-import type { ListenFailure } from './messages.ts';
+import type { Descriptor, ListenFailure } from './messages.ts';
+
+/** What became of `open`. */
+export interface Opened {
+  readonly failures: readonly ListenFailure[];
+  readonly descriptors: readonly Descriptor[];
+}
 
 /** The sockets of one worker. */
 export interface ListeningSockets {
   /**
    * Opens the sockets of some addresses of a site.
-   * @returns those that could not be opened
+   * @param keys `listenerKey` of each
+   * @returns those that could not be opened, and what the master hands connections over by, where it listens
    */
-  open(site: Site, addresses: readonly string[]): Promise<ListenFailure[]>;
+  open(site: Site, keys: readonly string[]): Promise<Opened>;
   /** Takes back what `open` did for a site that is not going to be used. */
   abandon(site: Site): void;
   /** Puts a site in use: listeners it shares with the one before serve it, those it lacks are closed. */
@@ -33,12 +42,13 @@ export interface ListeningSockets {
  * @param emptied told when the last connection of a closed listener has gone
  */
 export function createListeningSockets(emptied: (site: Site) => void): ListeningSockets {
-  const open = new Map<string, NodeListener>();
+  /** By key. */
+  const open = new Map<string, EngineListener>();
   /** Closed, with connections. */
-  const retired = new Set<NodeListener>();
+  const retired = new Set<EngineListener>();
   let serving = false;
 
-  function retire(listener: NodeListener): void {
+  function retire(listener: EngineListener): void {
     retired.add(listener);
     listener.retire(() => {
       retired.delete(listener);
@@ -47,39 +57,43 @@ export function createListeningSockets(emptied: (site: Site) => void): Listening
   }
 
   return {
-    async open(site, addresses) {
+    async open(site, keys) {
       const failures: ListenFailure[] = [];
+      const descriptors: Descriptor[] = [];
       await Promise.all(
         site.listeners.map(async (listener: Listener) => {
-          const { text } = listener.address;
-          if (!addresses.includes(text) || open.has(text)) return;
-          const socket = openNodeListener(listener, site);
-          open.set(text, socket);
+          const { address } = listener;
+          const key = listenerKey(address);
+          if (!keys.includes(key) || open.has(key)) return;
+          const socket = engines[address.engine].open(listener, site);
+          open.set(key, socket);
           try {
             await socket.ready;
+            const { descriptor } = socket;
+            if (descriptor !== undefined) descriptors.push({ key, descriptor });
           } catch (error) {
-            open.delete(text);
-            failures.push({ address: text, ...describeListenError(error) });
+            open.delete(key);
+            failures.push({ key, address: address.text, ...describeListenError(error) });
           }
         }),
       );
-      return failures;
+      return { failures, descriptors };
     },
 
     abandon(site) {
-      for (const [text, socket] of open) {
+      for (const [key, socket] of open) {
         if (socket.site !== site) continue;
-        open.delete(text);
+        open.delete(key);
         socket.close();
       }
     },
 
     commit(site) {
-      const listeners = new Map(site.listeners.map((listener) => [listener.address.text, listener]));
-      for (const [text, socket] of open) {
-        const listener = listeners.get(text);
+      const listeners = new Map(site.listeners.map((listener) => [listenerKey(listener.address), listener]));
+      for (const [key, socket] of open) {
+        const listener = listeners.get(key);
         if (listener === undefined) {
-          open.delete(text);
+          open.delete(key);
           retire(socket);
         } else if (socket.site !== site) {
           socket.replace(listener, site);

@@ -14,6 +14,7 @@
 import type { MessagePort } from 'node:worker_threads';
 import { pack, unpack } from 'msgpackr';
 import type { Statement } from '../config/statement.ts';
+import type { ProcessSecret } from '../core/runtime.ts';
 import type { LevelName } from '../log/levels.ts';
 
 /** What Piscina hands to `serve`. */
@@ -25,6 +26,7 @@ export interface ServeTask {
   /** Memory of the peer table and of the connection counters. */
   readonly peers: SharedArrayBuffer;
   readonly counters: SharedArrayBuffer;
+  readonly secret: ProcessSecret;
   /** `-p` and the directory of the configuration file, with a slash at their ends. */
   readonly prefix: string;
   readonly configPrefix: string;
@@ -44,13 +46,17 @@ export interface ConfigureMessage {
   readonly slots: readonly (readonly [key: string, slot: number])[];
   /** Host names and their addresses. */
   readonly addresses: readonly (readonly [host: string, addresses: readonly string[]])[];
+  /** Files the configuration names, whole. */
+  readonly files: readonly (readonly [path: string, contents: Uint8Array])[];
+  /** Shared memory, by key. It goes beside the packed message, for it is not copied. */
+  readonly memory: readonly (readonly [key: string, memory: SharedArrayBuffer])[];
 }
 
-/** Opens the sockets of these addresses (ListenAddress.text); those that are open already stay. */
+/** Opens the sockets of these addresses, by `listenerKey`; those that are open already stay. */
 export interface ListenMessage {
   readonly kind: 'listen';
   readonly generation: number;
-  readonly addresses: readonly string[];
+  readonly keys: readonly string[];
 }
 
 /** What the master says. */
@@ -64,16 +70,27 @@ export type MasterMessage =
   /** Ends when all requests have ended, or after `timeout` milliseconds where that is not 0. */
   | { readonly kind: 'quit'; readonly timeout: number }
   /** Ends at once. */
-  | { readonly kind: 'stop' };
+  | { readonly kind: 'stop' }
+  /** Answer to `failing`: nothing is handed over to this worker any more. */
+  | { readonly kind: 'detached' };
 
 /** A socket that could not be opened. */
 export interface ListenFailure {
+  /** `listenerKey` */
+  readonly key: string;
   /** ListenAddress.text */
   readonly address: string;
   /** The system call: `bind()` or `listen()`. */
   readonly call: string;
   /** `98: Address already in use` */
   readonly reason: string;
+}
+
+/** What the master hands connections over by to a worker that does not listen itself. */
+export interface Descriptor {
+  /** `listenerKey` */
+  readonly key: string;
+  readonly descriptor: number;
 }
 
 /** What a worker says. */
@@ -87,12 +104,22 @@ export type WorkerMessage =
       readonly level: LevelName;
       readonly message: string;
     }
-  | { readonly kind: 'listening'; readonly generation: number; readonly failures: readonly ListenFailure[] }
+  | {
+      readonly kind: 'listening';
+      readonly generation: number;
+      readonly failures: readonly ListenFailure[];
+      readonly descriptors: readonly Descriptor[];
+    }
+  /** An error has not been caught: the thread closes what it has and ends. */
+  | { readonly kind: 'failing' }
   | { readonly kind: 'released'; readonly generation: number };
 
 /** Sends a message. */
 export function send(port: MessagePort, message: MasterMessage | WorkerMessage): void {
-  port.postMessage(pack(message));
+  if (message.kind === 'configure') {
+    const { memory, ...packed } = message;
+    port.postMessage({ packed: pack(packed), memory });
+  } else port.postMessage(pack(message));
 }
 
 /** Calls `receive` for each message that arrives; the port is open, and keeps the thread alive, until it is closed. */
@@ -100,5 +127,8 @@ export function receive<Message extends MasterMessage | WorkerMessage>(
   port: MessagePort,
   receive: (message: Message) => void,
 ): void {
-  port.on('message', (bytes: Uint8Array) => receive(unpack(bytes) as Message));
+  port.on('message', (sent: Uint8Array | { packed: Uint8Array; memory: ConfigureMessage['memory'] }) => {
+    if (sent instanceof Uint8Array) receive(unpack(sent) as Message);
+    else receive({ ...unpack(sent.packed), memory: sent.memory } as Message);
+  });
 }

@@ -1,5 +1,5 @@
 /** The thread's side of linking: what `core/runtime.ts` promises, for workers and for the master's check. */
-import type { Runtime } from '../core/runtime.ts';
+import type { ProcessSecret, Runtime } from '../core/runtime.ts';
 import type { ConnectionLimit } from '../event/connection-limit.ts';
 import type { TimerWheel } from '../event/timers.ts';
 import type { ErrorLog } from '../log/error-log.ts';
@@ -21,6 +21,7 @@ export interface Thread {
   readonly errorLog: ErrorLog;
   readonly files: OpenFiles;
   readonly kept: KeptThings;
+  readonly secret: ProcessSecret;
 }
 
 /** What differs from one configuration to the next. */
@@ -28,6 +29,8 @@ export interface Lookups {
   readonly slot: (key: string) => number;
   readonly configurePeer: (slot: number, group: number, parameters: PeerParameters) => void;
   readonly resolve: (host: string) => Promise<readonly string[]>;
+  readonly readFile: (path: string) => Buffer;
+  readonly sharedMemory: (key: string, size: number) => SharedArrayBuffer;
 }
 
 /** The runtime of one configuration in one thread. */
@@ -45,6 +48,9 @@ export function createRuntime(thread: Thread, generation: number, lookups: Looku
     slot: lookups.slot,
     configurePeer: lookups.configurePeer,
     resolve: lookups.resolve,
+    readFile: lookups.readFile,
+    sharedMemory: lookups.sharedMemory,
+    secret: thread.secret,
     keep: (key, create) => thread.kept.keep(generation, key, create),
   };
 }

@@ -26,6 +26,15 @@ import { type ConfigureMessage, type MasterMessage, receive, type ServeTask, sen
 import { modules, registry } from './registry.ts';
 import { createRuntime, type Thread } from './runtime.ts';
 
+/**
+ * Turns of the event loop until every socket that has been closed is gone: one hands over what the master has accepted
+ * just before, one closes that, and one ends the closing. A thread that ended sooner would take the process with it.
+ */
+const CLOSING_TURNS = 3;
+
+/** How long a thread that is about to end by an error waits for the master, in milliseconds. */
+const DETACHING_PATIENCE = 1000;
+
 /** How often a worker that is shutting down looks whether its last connection has gone, in milliseconds. */
 const DRAIN_INTERVAL = 20;
 
@@ -49,6 +58,11 @@ function openDefaultLog(path: string, files: OpenFiles): ErrorLog {
   } catch {
     return createErrorLog([standardError], files);
   }
+}
+
+/** Calls back after so many turns of the event loop. */
+function afterTurns(turns: number, done: () => void): void {
+  setImmediate(() => (turns > 1 ? afterTurns(turns - 1, done) : done()));
 }
 
 /** Runs one worker. Resolves when it has stopped and holds nothing any more. */
@@ -78,6 +92,7 @@ export default function serve(task: ServeTask): Promise<void> {
     errorLog: defaultLog,
     files,
     kept,
+    secret: task.secret,
   };
 
   // The thread ends by an error nobody has caught: what has been gathered for the logs is not to go with it.
@@ -86,17 +101,32 @@ export default function serve(task: ServeTask): Promise<void> {
   const { promise, resolve } = Promise.withResolvers<void>();
   let ending = false;
   let finished = false;
+  let closesBeforeDying = false;
+  /** Goes on with the end of a thread, once the master hands nothing over to it any more. */
+  let detached: (() => void) | undefined;
 
   async function configure(message: ConfigureMessage): Promise<void> {
     const { generation } = message;
     const slots = slotLookup(message.slots);
     const addresses = new Map(message.addresses);
+    const contents = new Map(message.files);
+    const memory = new Map(message.memory);
     const runtime = createRuntime(thread, generation, {
       slot: (key) => slots.slotOf(key),
       configurePeer: () => {},
       async resolve(host) {
         const found = addresses.get(host);
         if (found === undefined) throw new Error(`the master has not resolved "${host}"`);
+        return found;
+      },
+      readFile(path) {
+        const found = contents.get(path);
+        if (found === undefined) throw new Error(`the master has not read "${path}"`);
+        return Buffer.from(found.buffer, found.byteOffset, found.byteLength);
+      },
+      sharedMemory(key) {
+        const found = memory.get(key);
+        if (found === undefined) throw new Error(`the master has made no memory for "${key}"`);
         return found;
       },
     });
@@ -195,7 +225,7 @@ export default function serve(task: ServeTask): Promise<void> {
     sockets.closeAll();
     sockets.destroyConnections();
     // The sockets' `close` events come first: requests that were cut off are logged like any other.
-    setImmediate(() => {
+    afterTurns(CLOSING_TURNS, () => {
       for (const { site } of linked) site.close();
       pending?.site.close();
       kept.releaseAll();
@@ -206,16 +236,47 @@ export default function serve(task: ServeTask): Promise<void> {
     });
   }
 
+  /**
+   * A thread that ends with sockets of uWebSockets.js aborts the process. So an error that nobody has caught waits until
+   * the master hands nothing over to this worker any more, and all connections are closed.
+   */
+  function closeBeforeDying(): void {
+    if (closesBeforeDying) return;
+    closesBeforeDying = true;
+    let failing = false;
+    function fail(error: unknown): void {
+      // What goes wrong while it ends is of no interest.
+      if (failing) return;
+      failing = true;
+      ending = true;
+      const die = () => {
+        clearTimeout(timer);
+        detached = undefined;
+        sockets.destroyConnections();
+        afterTurns(CLOSING_TURNS, () => {
+          process.off('uncaughtException', fail);
+          throw error;
+        });
+      };
+      const timer = setTimeout(die, DETACHING_PATIENCE);
+      detached = die;
+      send(port, { kind: 'failing' });
+    }
+    process.on('uncaughtException', fail);
+  }
+
   async function handle(message: MasterMessage): Promise<void> {
     switch (message.kind) {
       case 'configure':
         return configure(message);
       case 'listen': {
         const site = pending?.site ?? linked.at(-1)?.site;
-        const failures = site === undefined ? [] : await sockets.open(site, message.addresses);
+        const opened =
+          site === undefined ? { failures: [], descriptors: [] } : await sockets.open(site, message.keys);
+        if (opened.descriptors.length > 0) closeBeforeDying();
         // A worker that was already serving when it was given a further address, a Unix socket say.
         if (pending === undefined && site !== undefined) sockets.commit(site);
-        send(port, { kind: 'listening', generation: message.generation, failures });
+        send(port, { kind: 'listening', generation: message.generation, ...opened });
         return;
       }
       case 'commit':
@@ -230,6 +291,7 @@ export default function serve(task: ServeTask): Promise<void> {
       case 'quit':
         return drain(message.timeout);
       case 'stop':
+      case 'detached':
         return;
     }
   }
@@ -240,6 +302,10 @@ export default function serve(task: ServeTask): Promise<void> {
       // At once, whatever else has been asked for.
       ending = true;
       finish();
+      return;
+    }
+    if (message.kind === 'detached') {
+      detached?.();
       return;
     }
     queue = queue

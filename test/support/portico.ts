@@ -89,6 +89,8 @@ export interface StartOptions {
   readonly main?: string;
   /** What stands in `events { }`. */
   readonly events?: string;
+  /** The engine that `events` has serve; not said unless told. */
+  readonly engine?: string;
   /** `worker_processes`, 1 unless told. */
   readonly workers?: number;
   /** Level of logs/error.log, `info` unless told. */
@@ -120,7 +122,10 @@ export interface RunningPortico {
   errorLog(): string;
   /** Writes the configuration file anew, from the parts that are given; the others are as at the start. */
   configure(
-    options: Pick<StartOptions, 'http' | 'main' | 'events' | 'workers' | 'level' | 'configuration'>,
+    options: Pick<
+      StartOptions,
+      'http' | 'main' | 'events' | 'engine' | 'workers' | 'level' | 'configuration'
+    >,
   ): void;
   signal(name: NodeJS.Signals): void;
   /** Sends HUP and waits until the error log says what became of it. */
@@ -142,7 +147,7 @@ export function configurationText(options: StartOptions): string {
       `error_log logs/error.log ${options.level ?? 'info'};`,
       `worker_processes ${options.workers ?? 1};`,
       options.main ?? '',
-      `events { ${options.events ?? 'worker_connections 1024;'} }`,
+      `events { ${options.engine === undefined ? '' : `use ${options.engine};`} ${options.events ?? 'worker_connections 1024;'} }`,
       `http { ${options.http ?? ''} }`,
       '',
     ].join('\n')

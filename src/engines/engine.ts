@@ -1,0 +1,38 @@
+/** What an engine is to the rest of the program: it listens at addresses, and makes exchanges of what comes there. */
+import type { Listener, Site } from '../core/site.ts';
+
+/** One address that an engine serves in one worker. */
+export interface EngineListener {
+  /** Resolves once clients can connect, as far as the worker has a part in it; rejects with the system's error. */
+  readonly ready: Promise<void>;
+  /** The configuration that requests begin with. */
+  readonly site: Site;
+  /** What the master hands connections over by, where it is the master that listens. */
+  readonly descriptor?: number;
+  /** Starts to serve what has been accepted, and what will be. */
+  begin(): void;
+  /** A reload: requests that begin from now on, on old connections too, are served by the new configuration. */
+  replace(listener: Listener, site: Site): void;
+  /** Stops accepting, before `begin`. */
+  close(): void;
+  /**
+   * Stops accepting, closes idle connections, and lets the others end with the request they are at.
+   * @param emptied called once when no connection is left
+   */
+  retire(emptied: () => void): void;
+  /** Closes every connection at once. */
+  destroyConnections(): void;
+}
+
+/** An engine. */
+export interface Engine {
+  /** The master listens and hands connections to the workers in turn; else each worker listens for itself. */
+  readonly masterListens: boolean;
+  /**
+   * Checks that it can serve a listener as its configuration says.
+   * @throws ConfigError
+   */
+  check(listener: Listener): void;
+  /** Opens a listener in a worker. */
+  open(listener: Listener, site: Site): EngineListener;
+}

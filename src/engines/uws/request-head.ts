@@ -1,0 +1,43 @@
+/**
+ * A request's head as uWebSockets.js gives it, made into ours: it is put together again as text and read by the parser
+ * that reads all heads, so that limits, checks and what a request looks like to the modules are the same for all engines.
+ */
+import type { ParseOutcome, RequestHeadParser } from '../../http/request-head.ts';
+import { LONGEST_HEAD, type UwsRequest } from './native.ts';
+
+/** Heads are put together here; nothing of it outlives `readHead`. Longer than a head by what uWebSockets.js leaves out. */
+const scratch = Buffer.allocUnsafeSlow(LONGEST_HEAD + 1024);
+
+let lines = '';
+let isWebSocket = false;
+
+function addLine(name: string, value: string): void {
+  switch (name) {
+    case 'upgrade':
+      // Other protocols cannot be carried: who is not asked for one does not begin with it.
+      if (!isWebSocket) return;
+      break;
+    case 'sec-websocket-extensions':
+      // Frames are taken apart here, and an extension would change what they mean.
+      if (isWebSocket) return;
+      break;
+  }
+  lines += `${name}: ${value}\r\n`;
+}
+
+/**
+ * Reads a head.
+ * @param webSocket it asks for a WebSocket, and can have one
+ * @returns as the parser: `parser.head` has it
+ */
+export function readHead(request: UwsRequest, webSocket: boolean, parser: RequestHeadParser): ParseOutcome {
+  const query = request.getQuery();
+  const target = query === undefined ? request.getUrl() : `${request.getUrl()}?${query}`;
+  lines = `${request.getCaseSensitiveMethod()} ${target} HTTP/1.1\r\n`;
+  isWebSocket = webSocket;
+  request.forEach(addLine);
+  lines += '\r\n';
+  const length = scratch.write(lines, 0, 'latin1');
+  lines = '';
+  return parser.parse(scratch, 0, length);
+}

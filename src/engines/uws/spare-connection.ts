@@ -1,0 +1,75 @@
+/**
+ * A connection of each thread to itself, which nothing is ever sent on.
+ *
+ * In uWebSockets.js 20.57 a request cannot be upgraded inside its own `cork`: when that ends it takes the WebSocket for
+ * an answer, looks at memory that is no longer there, and sometimes closes the connection. And outside of any `cork` it
+ * complains on standard error. So the upgrade happens inside the `cork` of this connection, which has no other effect.
+ */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { connect, type Socket } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type ListenSocket, loadUws, type UwsApp, type UwsResponse } from './native.ts';
+
+interface Spare {
+  readonly app: UwsApp;
+  readonly client: Socket;
+  /** Undefined until the connection is there, and where it could not be made. */
+  connection: UwsResponse | undefined;
+}
+
+let users = 0;
+let spare: Spare | undefined;
+
+/** Makes the connection, for the first who asks. @returns resolves when it is there, or cannot be made */
+export function holdSpareConnection(): Promise<void> {
+  if (++users > 1) return Promise.resolve();
+  return new Promise((resolve) => {
+    const uws = loadUws();
+    const app = uws.App();
+    app.setIdleTimeout(0);
+    let directory: string;
+    try {
+      directory = mkdtempSync(join(tmpdir(), 'portico-'));
+    } catch {
+      // It then complains.
+      resolve();
+      return;
+    }
+    const path = join(directory, 'socket');
+    let listening: ListenSocket | undefined;
+    app.listen_unix((socket) => {
+      if (socket !== false) listening = socket;
+    }, path);
+    const client = connect(path);
+    client.unref();
+    const made: Spare = { app, client, connection: undefined };
+    const ready = () => {
+      if (listening !== undefined) uws.us_listen_socket_close(listening);
+      listening = undefined;
+      rmSync(directory, { recursive: true, force: true });
+      resolve();
+    };
+    app.filter((connection, count) => {
+      made.connection = count > 0 ? connection : undefined;
+      if (count > 0) ready();
+    });
+    client.on('error', ready);
+    spare = made;
+  });
+}
+
+/** Lets go of it; with the last user it is closed. */
+export function releaseSpareConnection(): void {
+  if (--users > 0 || spare === undefined) return;
+  spare.app.close();
+  spare.client.destroy();
+  spare = undefined;
+}
+
+/** Calls back inside its `cork`. */
+export function insideSpareCork(upgrade: () => void): void {
+  const connection = spare?.connection;
+  if (connection === undefined) upgrade();
+  else connection.cork(upgrade);
+}

@@ -1,0 +1,115 @@
+/**
+ * The addresses at which the master itself listens, for the engine uWebSockets.js: it hands each connection to one of the
+ * workers that have joined, in turn. A worker is known by the descriptor of its app, which is an address in memory: it
+ * has to leave before its app goes.
+ */
+import { chmodSync, rmSync } from 'node:fs';
+import { pathBytes } from '../config/glob.ts';
+import { type ListenAddress, listenerKey } from '../core/listen.ts';
+import { type ListenSocket, loadUws, type UwsApp } from '../engines/uws/native.ts';
+import type { Descriptor, ListenFailure } from '../worker/messages.ts';
+
+/** The listening sockets of the master. */
+export interface Acceptors {
+  /** Listens, unless it does already. @returns what has gone wrong */
+  open(address: ListenAddress): ListenFailure | undefined;
+  /** A worker takes connections from now on, of addresses that are open or will be. */
+  join(worker: number, descriptors: readonly Descriptor[]): void;
+  /** A worker takes no more. Connections that are on their way to it arrive before anything it is told afterwards. */
+  leave(worker: number): void;
+  /** Stops listening at all addresses but these. @param keys `listenerKey` of each */
+  keep(keys: ReadonlySet<string>): void;
+  /** The keys of all addresses that are open. */
+  readonly keys: Iterable<string>;
+  /** Whether a worker has joined at any address. */
+  has(worker: number): boolean;
+}
+
+interface Acceptor {
+  readonly app: UwsApp;
+  readonly workers: Map<number, number>;
+  socket: ListenSocket | undefined;
+  /** The file of a Unix socket; '' for others. */
+  path: string;
+}
+
+/** None at first. uWebSockets.js is loaded with the first one. */
+export function createAcceptors(): Acceptors {
+  const acceptors = new Map<string, Acceptor>();
+
+  function acceptorOf(key: string): Acceptor {
+    let acceptor = acceptors.get(key);
+    if (acceptor === undefined) {
+      const app = loadUws().App();
+      // Without workers it accepts for itself: nobody would answer.
+      app.filter((connection, count) => {
+        if (count > 0) connection.close();
+      });
+      acceptor = { app, workers: new Map(), socket: undefined, path: '' };
+      acceptors.set(key, acceptor);
+    }
+    return acceptor;
+  }
+
+  function close({ app, workers, socket, path }: Acceptor): void {
+    if (socket !== undefined) loadUws().us_listen_socket_close(socket);
+    if (path !== '') rmSync(pathBytes(path), { force: true });
+    for (const descriptor of workers.values()) app.removeChildAppDescriptor(descriptor);
+    app.close();
+  }
+
+  return {
+    open(address) {
+      const acceptor = acceptorOf(listenerKey(address));
+      if (acceptor.socket !== undefined) return undefined;
+      const listening = (socket: ListenSocket | false) => {
+        if (socket !== false) acceptor.socket = socket;
+      };
+      if (address.family === 'unix') {
+        acceptor.app.listen_unix(listening, Buffer.from(address.path, 'latin1').toString());
+        if (acceptor.socket !== undefined) {
+          acceptor.path = address.path;
+          // Everybody may connect, as with nginx.
+          chmodSync(pathBytes(address.path), 0o666);
+        }
+      } else acceptor.app.listen(address.host, address.port, listening);
+      if (acceptor.socket !== undefined) return undefined;
+      const key = listenerKey(address);
+      return { key, address: address.text, call: 'listen()', reason: 'uWebSockets.js does not say why' };
+    },
+
+    join(worker, descriptors) {
+      for (const { key, descriptor } of descriptors) {
+        const { app, workers } = acceptorOf(key);
+        workers.set(worker, descriptor);
+        app.addChildAppDescriptor(descriptor);
+      }
+    },
+
+    leave(worker) {
+      for (const { app, workers } of acceptors.values()) {
+        const descriptor = workers.get(worker);
+        if (descriptor === undefined) continue;
+        workers.delete(worker);
+        app.removeChildAppDescriptor(descriptor);
+      }
+    },
+
+    keep(keys) {
+      for (const [key, acceptor] of acceptors) {
+        if (keys.has(key)) continue;
+        acceptors.delete(key);
+        close(acceptor);
+      }
+    },
+
+    get keys() {
+      return [...acceptors].filter(([, { socket }]) => socket !== undefined).map(([key]) => key);
+    },
+
+    has(worker) {
+      for (const { workers } of acceptors.values()) if (workers.has(worker)) return true;
+      return false;
+    },
+  };
+}
