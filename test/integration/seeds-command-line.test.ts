@@ -8,12 +8,14 @@ import { freePort, freePorts } from '../support/ports.ts';
 import { get } from '../support/request.ts';
 import {
   askInTurn,
-  onWorkers,
+  on,
   replacePorts,
+  SETTINGS,
   shippedText,
   startBackend,
   startShipped,
   tally,
+  useEngine,
 } from './seeds.ts';
 
 const CONFIGURATIONS = fileURLToPath(new URL('../../config/', import.meta.url));
@@ -34,9 +36,11 @@ describe('the shipped configurations', () => {
     });
   }
 
-  for (const workers of [1, 2]) {
-    test(`a reload adds a server to the turn without losing a request, ${onWorkers(workers)}`, async () => {
+  for (const setting of SETTINGS) {
+    const { engine, workers } = setting;
+    test(`a reload adds a server to the turn without losing a request, ${on(setting)}`, async () => {
       const shipped = await startShipped('load-balancer.conf', {
+        engine,
         workers,
         backends: { 3001: 'one', 3002: 'two' },
       });
@@ -67,11 +71,12 @@ describe('the shipped configurations', () => {
 });
 
 describe('error_log at level debug', () => {
-  for (const workers of [1, 2]) {
-    test(`is taken, and has all that other levels have, ${onWorkers(workers)}`, async () => {
+  for (const setting of SETTINGS) {
+    const { engine, workers } = setting;
+    test(`is taken, and has all that other levels have, ${on(setting)}`, async () => {
       const { text, port } = await replacePorts(shippedText('load-balancer.conf'));
       using sandbox = createSandbox();
-      const configuration = text
+      const configuration = useEngine(text, engine)
         .replace(/^pid .*;$/m, 'pid logs/portico.pid;')
         .replace(
           /^error_log .*;$/m,

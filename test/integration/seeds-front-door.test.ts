@@ -8,7 +8,7 @@ import { WebSocket } from 'ws';
 import { type Program, startProgram } from '../scripts/program.ts';
 import { get, isRefused } from '../support/client.ts';
 import { createSandbox, type Sandbox } from '../support/portico.ts';
-import { onWorkers, replacePorts, shippedText } from './seeds.ts';
+import { replacePorts, shippedText } from './seeds.ts';
 
 const START = fileURLToPath(new URL('../../scripts/start.ts', import.meta.url));
 
@@ -39,36 +39,42 @@ async function start(
   return { program, sandbox, port };
 }
 
+/** The listeners of the file, one of each engine. */
+const FRONTS = { node: 8080, uws: 8090 };
+
+/** Both backends answer, and so does Portico; WebSockets are carried. */
+async function tryFront(front: number, workers: number): Promise<void> {
+  const names: string[] = [];
+  for (let sent = 0; sent < 20; sent++) names.push((await get(front)).body.split('\n')[0]!);
+  if (workers === 1) {
+    for (let index = 1; index < names.length; index++) assert.notEqual(names[index], names[index - 1]);
+  }
+  // `least_conn`: a worker may hear of a request before another has counted the last one as over.
+  assert.deepEqual([...new Set(names)].sort(), ['Server 1', 'Server 2']);
+  assert.match(
+    (await get(front, '/some/path?x=1')).body,
+    /^Server [12]\nGET \/some\/path\?x=1 HTTP\/1\.1\nHost: localhost\nX-Real-IP: 127\.0\.0\.1\nX-Forwarded-For: 127\.0\.0\.1\nX-Forwarded-Proto: http\n$/,
+  );
+  assert.equal((await get(front, '/hello')).body, 'hello from Portico\n');
+  assert.match(
+    (await get(front, '/status')).body,
+    /^Active connections: \d+ \nserver accepts handled requests\n/,
+  );
+
+  const socket = new WebSocket(`ws://127.0.0.1:${front}/ws`);
+  const [hello] = await once(socket, 'message');
+  assert.match(hello.toString(), /^Server [12] echoes$/);
+  socket.send('are you there');
+  assert.equal((await once(socket, 'message'))[0].toString(), 'are you there');
+  socket.close();
+  await once(socket, 'close');
+}
+
 for (const workers of [1, 2]) {
-  describe(`npm start, ${onWorkers(workers)}`, () => {
-    test('does what README.md says, and ends without a trace', async (context) => {
+  describe(`npm start, on ${workers} ${workers === 1 ? 'worker' : 'workers'}`, () => {
+    test('does what README.md says, on each engine, and ends without a trace', async (context) => {
       const { program, sandbox, port } = await start(context, workers);
-      const front = port(8080);
-
-      const names: string[] = [];
-      for (let sent = 0; sent < 20; sent++) names.push((await get(front)).body.split('\n')[0]!);
-      if (workers === 1) {
-        for (let index = 1; index < names.length; index++) assert.notEqual(names[index], names[index - 1]);
-      }
-      // `least_conn`: a worker may hear of a request before another has counted the last one as over.
-      assert.deepEqual([...new Set(names)].sort(), ['Server 1', 'Server 2']);
-      assert.match(
-        (await get(front, '/some/path?x=1')).body,
-        /^Server [12]\nGET \/some\/path\?x=1 HTTP\/1\.1\nHost: localhost\nX-Real-IP: 127\.0\.0\.1\nX-Forwarded-For: 127\.0\.0\.1\nX-Forwarded-Proto: http\n$/,
-      );
-      assert.equal((await get(front, '/hello')).body, 'hello from Portico\n');
-      assert.match(
-        (await get(front, '/status')).body,
-        /^Active connections: \d+ \nserver accepts handled requests\n/,
-      );
-
-      const socket = new WebSocket(`ws://127.0.0.1:${front}/ws`);
-      const [hello] = await once(socket, 'message');
-      assert.match(hello.toString(), /^Server [12] echoes$/);
-      socket.send('are you there');
-      assert.equal((await once(socket, 'message'))[0].toString(), 'are you there');
-      socket.close();
-      await once(socket, 'close');
+      for (const documented of Object.values(FRONTS)) await tryFront(port(documented), workers);
 
       // What it prints to try can be tried.
       const urls = program.lines.flatMap((line) => /^ {2}curl .*(http:\S+)/.exec(line)?.[1] ?? []);
@@ -82,11 +88,14 @@ for (const workers of [1, 2]) {
       const processId = Number(/kill -HUP (\d+)/.exec(await program.line(/kill -HUP/))![1]);
       process.kill(processId, 'SIGHUP');
       await program.line(/configuration \d+ is in use/);
-      assert.equal((await get(front, '/hello')).status, 200);
+      for (const documented of Object.values(FRONTS)) {
+        assert.equal((await get(port(documented), '/hello')).status, 200);
+      }
 
       program.process.kill('SIGINT');
       assert.equal(await program.ended, 0);
-      for (const documented of [8080, 3001, 3002]) assert.ok(await isRefused(port(documented)));
+      for (const documented of [...Object.values(FRONTS), 3001, 3002])
+        assert.ok(await isRefused(port(documented)));
       assert.equal(sandbox.read('portico.pid'), '');
     });
   });

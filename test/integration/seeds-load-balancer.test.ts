@@ -12,11 +12,14 @@ import {
   askInTurn,
   type Handler,
   header,
-  onWorkers,
+  lacks,
+  on,
   replacePorts,
+  SETTINGS,
   type Shipped,
   startShipped,
   tally,
+  useEngine,
 } from './seeds.ts';
 
 /** A whole configuration file as somebody would write it for nginx: nothing in it is about Portico. */
@@ -49,8 +52,9 @@ const SAMPLE_BACKEND = fileURLToPath(new URL('../../scripts/sample-backend.ts', 
 /** `09 August 2024 - 2:43:48 AM` */
 const TIME = String.raw`\d\d [A-Z][a-z]+ \d{4} - \d{1,2}:\d\d:\d\d [AP]M`;
 
-for (const workers of [1, 2]) {
-  test(`ten requests are five for each of two servers, ${onWorkers(workers)}`, async (context) => {
+for (const setting of SETTINGS) {
+  const { engine, workers } = setting;
+  test(`ten requests are five for each of two servers, ${on(setting)}`, async (context) => {
     const { text, port } = await replacePorts(PLAIN);
     const servers: Program[] = [];
     for (const [index, documented] of [3001, 3002].entries()) {
@@ -64,7 +68,7 @@ for (const workers of [1, 2]) {
       servers.push(program);
     }
     const portico = await startPortico({
-      configuration: text,
+      configuration: useEngine(text, engine),
       args: ['-g', `daemon off; pid logs/portico.pid; worker_processes ${workers};`],
     });
     context.after(() => portico[Symbol.asyncDispose]());
@@ -85,7 +89,7 @@ for (const workers of [1, 2]) {
     }
   });
 
-  describe(`a load balancer over two servers, ${onWorkers(workers)}`, () => {
+  describe(`a load balancer over two servers, ${on(setting)}`, () => {
     let shipped: Shipped;
     let port: number;
     /** Which backend, by its port, drops the connection instead of answering. */
@@ -99,6 +103,7 @@ for (const workers of [1, 2]) {
 
     before(async () => {
       shipped = await startShipped('load-balancer.conf', {
+        engine,
         workers,
         backends: { 3001: 'one', 3002: 'two' },
         handle,
@@ -114,6 +119,20 @@ for (const workers of [1, 2]) {
     });
 
     test('requests on one connection are spread over both, too', async () => {
+      const client = await rawClient(port);
+      const request = 'GET / HTTP/1.1\r\nHost: a\r\n\r\n';
+      let heard = '';
+      for (let sent = 1; sent <= 10; sent++) {
+        client.send(request);
+        heard = await client.until((text) => text.split('"server":').length === sent + 1);
+      }
+      client.destroy();
+      assert.deepEqual(tally(heard.match(/"server":"\w+"/g)!), { '"server":"one"': 5, '"server":"two"': 5 });
+    });
+
+    test('requests that are sent without waiting for answers are answered all the same, in order', {
+      skip: lacks(engine, 'pipelining'),
+    }, async () => {
       const client = await rawClient(port);
       client.send('GET / HTTP/1.1\r\nHost: a\r\n\r\n'.repeat(10));
       const heard = await client.until((text) => text.split('"server":').length === 11);
@@ -157,9 +176,9 @@ test('a server that ends comes back into the turn, and nobody gets an error mean
   concurrency: 1,
 }, async () => {
   await Promise.all(
-    [1, 2].map(async (workers) => {
+    SETTINGS.map(async (setting) => {
       const shipped = await startShipped('load-balancer.conf', {
-        workers,
+        ...setting,
         backends: { 3001: 'one', 3002: 'two' },
       });
       try {
@@ -178,6 +197,7 @@ test('a server that ends comes back into the turn, and nobody gets an error mean
 
 test('worker_connections limits the connections of a worker, and no request that it took is lost', async () => {
   const shipped = await startShipped('load-balancer.conf', {
+    engine: 'node',
     workers: 1,
     backends: { 3001: 'one', 3002: 'two' },
   });

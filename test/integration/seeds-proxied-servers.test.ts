@@ -20,7 +20,8 @@ import {
   askInTurn,
   describeRequest,
   header,
-  onWorkers,
+  on,
+  SETTINGS,
   type Shipped,
   startBackend,
   startShipped,
@@ -34,8 +35,9 @@ async function listening<Kind extends Server>(server: Kind, where: number | stri
   return server;
 }
 
-for (const workers of [1, 2]) {
-  describe(`servers with TLS and on Unix sockets, ${onWorkers(workers)}`, () => {
+for (const setting of SETTINGS) {
+  const { engine, workers } = setting;
+  describe(`servers with TLS and on Unix sockets, ${on(setting)}`, () => {
     let sandbox: Sandbox;
     let shipped: Shipped;
     let port: number;
@@ -58,6 +60,7 @@ for (const workers of [1, 2]) {
         ],
       ]);
       shipped = await startShipped('proxy-pass.conf', {
+        engine,
         workers,
         sandbox,
         backends: { 3001: 'one', 3002: 'two' },
@@ -135,7 +138,7 @@ for (const workers of [1, 2]) {
     });
   });
 
-  describe(`WebSockets, ${onWorkers(workers)}`, () => {
+  describe(`WebSockets, ${on(setting)}`, () => {
     let shipped: Shipped;
     let url: string;
     const servers: ReturnType<typeof createHttpServer>[] = [];
@@ -143,7 +146,7 @@ for (const workers of [1, 2]) {
     const closes: string[] = [];
 
     before(async () => {
-      shipped = await startShipped('proxy-pass.conf', { workers, backends: {} });
+      shipped = await startShipped('proxy-pass.conf', { engine, workers, backends: {} });
       for (const documented of [3001, 3002]) {
         const server = createHttpServer((request, response) => response.writeHead(426).end(request.url));
         const webSockets = new WebSocketServer({
@@ -280,7 +283,7 @@ for (const workers of [1, 2]) {
     });
   });
 
-  describe(`timeouts, ${onWorkers(workers)}`, () => {
+  describe(`timeouts, ${on(setting)}`, () => {
     let portico: RunningPortico;
     let port: number;
     const gate = new Int32Array(new SharedArrayBuffer(4));
@@ -323,6 +326,7 @@ for (const workers of [1, 2]) {
       silent.once('close', () => void spare.stop());
       port = await freePort();
       portico = await startPortico({
+        engine,
         workers,
         http: `
           upstream slow { server 127.0.0.1:${address.port}; }

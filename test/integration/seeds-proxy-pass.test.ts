@@ -11,7 +11,8 @@ import {
   type Backend,
   type Handler,
   header,
-  onWorkers,
+  on,
+  SETTINGS,
   type Shipped,
   startBackend,
   startShipped,
@@ -26,13 +27,15 @@ const handle: Handler = (request, response) => {
   return true;
 };
 
-for (const workers of [1, 2]) {
-  describe(`the shipped proxy_pass configuration, ${onWorkers(workers)}`, () => {
+for (const setting of SETTINGS) {
+  const { engine, workers } = setting;
+  describe(`the shipped proxy_pass configuration, ${on(setting)}`, () => {
     let shipped: Shipped;
     let port: number;
 
     before(async () => {
       shipped = await startShipped('proxy-pass.conf', {
+        engine,
         workers,
         backends: { 3001: 'one', 3002: 'two' },
         handle,
@@ -123,7 +126,7 @@ for (const workers of [1, 2]) {
     });
   });
 
-  describe(`several locations to different servers, ${onWorkers(workers)}`, () => {
+  describe(`several locations to different servers, ${on(setting)}`, () => {
     let portico: RunningPortico;
     let port: number;
     const backends: Backend[] = [];
@@ -135,6 +138,7 @@ for (const workers of [1, 2]) {
         backends.push(await startBackend(name, ports[backends.length]!));
       const [a, b, c, d] = ports;
       portico = await startPortico({
+        engine,
         workers,
         http: `
           upstream group { server 127.0.0.1:${b}; }

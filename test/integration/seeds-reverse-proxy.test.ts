@@ -8,7 +8,8 @@ import {
   askInTurn,
   type Handler,
   header,
-  onWorkers,
+  on,
+  SETTINGS,
   type Shipped,
   startShipped,
   tally,
@@ -17,8 +18,9 @@ import {
 const BACKENDS = { 8000: 'a', 8001: 'b', 8002: 'c', 8003: 'd' };
 const headers = { Host: 'api.example.dev' };
 
-for (const workers of [1, 2]) {
-  describe(`one domain in front of several servers, ${onWorkers(workers)}`, () => {
+for (const setting of SETTINGS) {
+  const { engine, workers } = setting;
+  describe(`one domain in front of several servers, ${on(setting)}`, () => {
     let shipped: Shipped;
     let port: number;
 
@@ -32,6 +34,7 @@ for (const workers of [1, 2]) {
         return true;
       };
       shipped = await startShipped('reverse-proxy.conf', {
+        engine,
         workers,
         backends: BACKENDS,
         handle,

@@ -4,6 +4,8 @@
  */
 import { readFileSync } from 'node:fs';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { EngineName } from '../../src/core/engine-name.ts';
+import { GENERAL_LIMITS, type GeneralLimit } from '../../src/engines/uws/limits.ts';
 import { type RunningPortico, type Sandbox, startPortico } from '../support/portico.ts';
 import { freePorts } from '../support/ports.ts';
 import { get, type RequestOptions } from '../support/request.ts';
@@ -131,9 +133,36 @@ export function tally(names: readonly string[]): Record<string, number> {
   return counts;
 }
 
-/** How to start a shipped configuration. */
-export interface ShippedOptions {
+/** What a test runs on. */
+export interface Setting {
+  readonly engine: EngineName;
   readonly workers: number;
+}
+
+/** What every test runs on that has to do with clients. */
+export const SETTINGS: readonly Setting[] = [
+  { engine: 'node', workers: 1 },
+  { engine: 'node', workers: 2 },
+  { engine: 'uws', workers: 2 },
+];
+
+/** For the names of tests. */
+export function on({ engine, workers }: Setting): string {
+  return `on ${workers === 1 ? 'one worker' : `${workers} workers`} with ${engine}`;
+}
+
+/** For the option `skip` of a test of something that an engine cannot do: why, or false where it can. */
+export function lacks(engine: EngineName, what: GeneralLimit): string | false {
+  return engine === 'uws' && GENERAL_LIMITS[what];
+}
+
+/** Has the engine serve all listeners of a configuration. */
+export function useEngine(text: string, engine: EngineName): string {
+  return text.replace(/^events \{/m, `events { use ${engine};`);
+}
+
+/** How to start a shipped configuration. */
+export interface ShippedOptions extends Setting {
   /** Names of the backends by the port that they have in the file. */
   readonly backends: Readonly<Record<number, string>>;
   readonly handle?: Handler;
@@ -179,7 +208,7 @@ export async function startShipped(file: string, options: ShippedOptions): Promi
     .replace(/^pid .*;$/m, 'pid logs/portico.pid;')
     .replace(/^error_log .*;$/m, 'error_log logs/error.log info;')
     .replace(/^worker_processes .*;\n/m, '');
-  const edited = options.edit?.(main, port) ?? main;
+  const edited = useEngine(options.edit?.(main, port) ?? main, options.engine);
   const backends: Record<string, Backend> = {};
   for (const [documented, name] of Object.entries(options.backends)) {
     backends[name] = await startBackend(name, port(Number(documented)), options.handle);
@@ -204,9 +233,4 @@ export async function startShipped(file: string, options: ShippedOptions): Promi
     await stopBackends();
     throw error;
   }
-}
-
-/** For the names of tests. */
-export function onWorkers(workers: number): string {
-  return workers === 1 ? 'on one worker' : `on ${workers} workers`;
 }
