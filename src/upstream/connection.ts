@@ -10,6 +10,7 @@ import { type ConnectionOptions, connect as connectTls, type TLSSocket } from 'n
 import { giveBuffer, takeBuffer } from '../event/buffers.ts';
 import { nowMilliseconds } from '../event/clock.ts';
 import type { ConnectionLimit, Reusable } from '../event/connection-limit.ts';
+import { DirectWriter } from '../event/direct-writer.ts';
 import type { Timer, TimerWheel } from '../event/timers.ts';
 import { type LocalAddress, type PeerAddress, parseLocalAddress } from './address.ts';
 import { AnswerReader } from './answer-reader.ts';
@@ -24,9 +25,6 @@ export interface ConnectionHome {
   readonly timers: TimerWheel;
   readonly pool: ConnectionPool;
 }
-
-/** A small piece written to a connection with nothing pending fits into the system's buffer: no need to ask. */
-const SURELY_TAKEN = 8192;
 
 /** More than this waiting to be sent, and the writer is asked to wait. */
 const MOST_PENDING = 65_536;
@@ -69,11 +67,11 @@ export class UpstreamConnection implements Reusable {
   readonly #timer: Timer;
   readonly #tls: UpstreamTls | undefined;
   #socket: Socket | undefined = undefined;
+  #direct: DirectWriter | undefined = undefined;
   #buffer: Buffer | undefined = undefined;
   /** The buffer is another one than the system knows of. */
   #swapped = false;
   #onTaken: (() => void) | undefined = undefined;
-  #queueSize = 0;
   /** It has a place of the worker's connections. */
   #counted = false;
   /** Nothing is being read: a user wanted no more. */
@@ -137,6 +135,7 @@ export class UpstreamConnection implements Reusable {
     const socket =
       this.#tls === undefined ? connect(options as NetConnectOpts) : this.#openTls(this.#tls, options);
     this.#socket = socket;
+    this.#direct = new DirectWriter(socket, this);
     socket.on('connect', () => {
       this.connected = true;
       if (this.#tls === undefined) this.#stand();
@@ -155,14 +154,12 @@ export class UpstreamConnection implements Reusable {
 
   /** @returns whether there is room for more; else `flushed` will be called */
   write(chunk: string | Buffer): boolean {
-    const socket = this.#socket!;
-    if (chunk.length < SURELY_TAKEN && socket.writableLength === 0 && this.#tls === undefined) {
-      socket.write(chunk, 'latin1');
-    } else {
-      this.#onTaken ??= () => this.#taken();
-      socket.write(chunk, 'latin1', this.#onTaken);
+    const direct = this.#direct!;
+    if (!(typeof chunk === 'string' ? direct.writeText(chunk) : direct.writeBuffer(chunk))) {
+      this.#onTaken ??= () => this.onDrain();
+      this.#socket!.write(chunk, 'latin1', this.#onTaken);
     }
-    return socket.writableLength <= MOST_PENDING;
+    return this.pending <= MOST_PENDING;
   }
 
   /** Whether it stands, or is about to. */
@@ -172,18 +169,12 @@ export class UpstreamConnection implements Reusable {
 
   /** Bytes written that the system has not taken yet. */
   get pending(): number {
-    return this.#socket === undefined ? 0 : this.#socket.writableLength;
+    return this.#socket === undefined ? 0 : this.#socket.writableLength + this.#direct!.waiting;
   }
 
   /** Whether the system has taken some of what is pending since the last call. */
   get progressed(): boolean {
-    // What a socket has handed to libuv is not counted in its writableLength piece by piece; Node's own timeout for
-    // writes asks the handle, too.
-    const handle = (this.#socket as { _handle?: { writeQueueSize?: number } } | undefined)?._handle;
-    const size = handle?.writeQueueSize ?? 0;
-    const progressed = size !== this.#queueSize;
-    this.#queueSize = size;
-    return progressed;
+    return this.#direct?.progressed ?? false;
   }
 
   /** Ends our direction. */
@@ -350,8 +341,9 @@ export class UpstreamConnection implements Reusable {
     else user.broken(error);
   }
 
-  #taken(): void {
-    if (!this.closed && this.#socket!.writableLength === 0) this.user?.flushed();
+  /** The system has taken what was written. */
+  onDrain(): void {
+    if (!this.closed && this.pending === 0) this.user?.flushed();
   }
 }
 
