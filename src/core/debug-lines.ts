@@ -46,7 +46,7 @@ export function debugPhase(exchange: Exchange): void {
       debugHandlers(exchange, 'generic', location.precontent);
       break;
     case Phase.content:
-      if (location.handler === undefined) debugHandlers(exchange, 'content', location.content);
+      if (exchange.handler === undefined) debugHandlers(exchange, 'content', location.content);
       else debug(exchange, `content phase: ${phase}, handler of the location`);
       break;
     default:

@@ -10,6 +10,7 @@ import type { RequestFraming } from '../http/request-check.ts';
 import type { RequestHead } from '../http/request-head.ts';
 import type { BodyFilter } from './body-filter.ts';
 import type { BodySink, Carrier, DownstreamConnection } from './carrier.ts';
+import type { PhaseHandler } from './phases.ts';
 import type { Relations } from './relations.ts';
 import type { RequestBody } from './request-body.ts';
 import type { Location, Server, Site } from './site.ts';
@@ -99,6 +100,8 @@ export class Exchange {
   site: Site;
   server: Server;
   location: Location;
+  /** The content handler of the last location or `if` that has been entered and has one. */
+  handler: PhaseHandler | undefined = undefined;
 
   /** Where the phase machine stands; run.ts's own. */
   phase = 0;
@@ -195,6 +198,14 @@ export class Exchange {
     this.site = site;
     this.server = server;
     this.location = server.location;
+  }
+
+  /** Goes on in a location that has been chosen, or in its `limit_except`. */
+  enter(location: Location): void {
+    const { limitExcept } = location;
+    this.location =
+      limitExcept === undefined || limitExcept.methods.has(this.method) ? location : limitExcept.location;
+    this.handler = this.location.handler;
   }
 
   /** The client's address in text; `unix:` for a Unix socket. For all but what concerns the connection itself. */

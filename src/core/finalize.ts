@@ -71,8 +71,9 @@ export function clientGone(exchange: Exchange, status = 499): boolean {
     if (isMain) abandonOutput(exchange, relations);
     return false;
   }
-  exchange.onDrain = undefined;
+  // Where it goes on, and only the client's direction has ended, the answer is still sent.
   if (onAbort?.()) return true;
+  exchange.onDrain = undefined;
   exchange.onAbort = undefined;
   if (!exchange.headSent) exchange.response.status = status;
   exchange.ended = true;
@@ -229,9 +230,7 @@ export function namedLocation(exchange: Exchange, name: string): void {
   if (debugging.on) debug(exchange, `named location: ${name} "${exchange.uri}?${exchange.args}"`);
   exchange.internal = true;
   exchange.uriChanged = false;
-  const { limitExcept } = location;
-  exchange.location =
-    limitExcept === undefined || limitExcept.methods.has(exchange.method) ? location : limitExcept.location;
+  exchange.enter(location);
   exchange.phase = Phase.rewrite;
   exchange.handlerIndex = 0;
   exchange.site.run(exchange);

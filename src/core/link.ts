@@ -4,6 +4,7 @@
  */
 import type { Scope } from '../config/scope.ts';
 import { ConfigError, type Statement, type Warning } from '../config/statement.ts';
+import { NAMED_METHODS } from '../http/methods.ts';
 import { holdDebugging } from '../log/debugging.ts';
 import { createErrorLog, type ErrorLog, NO_ERROR_LOG, type OwnedErrorLog } from '../log/error-log.ts';
 import { compileErrorPages, type ErrorPages } from './error-pages.ts';
@@ -88,8 +89,6 @@ class Linker implements Link {
   private readonly errorLogs = new Map<unknown, OwnedErrorLog>();
   mainErrorLog: ErrorLog = NO_ERROR_LOG;
   private readonly errorPages = new Map<readonly Statement[], ErrorPages | undefined>();
-  /** For each location that is being linked, the `if` locations inside it. */
-  private readonly conditional: Location[][] = [];
 
   constructor(modules: readonly Module[], runtime: Runtime, report: (warning: Warning) => void) {
     this.modules = modules;
@@ -155,9 +154,7 @@ class Linker implements Link {
   location(scope: Scope): Location {
     const outer = scope.parent?.statement;
     const name = outer?.name === 'location' ? parseLocationArguments(outer).name : '';
-    const location = this.linkLocation(scope, { name, exact: false, named: false });
-    this.conditional.at(-1)?.push(location);
-    return location;
+    return this.linkLocation(scope, { name, exact: false, named: false });
   }
 
   defer(task: () => Promise<void>): void {
@@ -277,13 +274,10 @@ class Linker implements Link {
       epilogue: undefined,
     };
     const contributions: LocationHandlers[] = [];
-    const conditional: Location[] = [];
-    this.conditional.push(conditional);
     for (const module of this.modules) {
       const handlers = module.location?.(scope.settings(module.directives), scope, this);
       if (handlers !== undefined) contributions.push(handlers);
     }
-    this.conditional.pop();
     location.rewrite = collect(contributions, 'rewrite');
     location.preaccess = collect(contributions, 'preaccess');
     location.access = collect(contributions, 'access');
@@ -300,8 +294,6 @@ class Linker implements Link {
       if (handler !== undefined) location.handler = handler;
       if (autoRedirect && identity.name.endsWith('/')) location.autoRedirect = true;
     }
-    // An `if` that has no handler of its own leaves the one that the location around it has set.
-    for (const inner of conditional) inner.handler ??= location.handler;
     const limitExcept = scope.context === 'location' ? scope.children('limit_except')[0] : undefined;
     if (limitExcept !== undefined) {
       location.limitExcept = {
@@ -336,30 +328,12 @@ function collect<Phase extends keyof LocationHandlers>(
   return handlers;
 }
 
-/** The methods of nginx's method table that `limit_except` may name. */
-const METHODS = new Set([
-  'GET',
-  'HEAD',
-  'POST',
-  'PUT',
-  'DELETE',
-  'MKCOL',
-  'COPY',
-  'MOVE',
-  'OPTIONS',
-  'PROPFIND',
-  'PROPPATCH',
-  'LOCK',
-  'UNLOCK',
-  'PATCH',
-]);
-
 /** `limit_except GET`: allowing GET allows HEAD. */
 function readMethods(statement: Statement): ReadonlySet<string> {
   const methods = new Set<string>();
   for (const word of statement.args) {
     const method = word.toUpperCase();
-    if (!METHODS.has(method)) throw new ConfigError(`invalid method "${word}"`, { statement });
+    if (!NAMED_METHODS.includes(method)) throw new ConfigError(`invalid method "${word}"`, { statement });
     methods.add(method);
     if (method === 'GET') methods.add('HEAD');
   }

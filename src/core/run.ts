@@ -248,7 +248,7 @@ function advance(exchange: Exchange): void {
 function chooseLocation(exchange: Exchange): boolean {
   const { server } = exchange;
   const found = findLocation(exchange, server.locations);
-  let location = found ?? server.location;
+  const location = found ?? server.location;
   exchange.location = location;
   if (!exchange.internal && location.settings.internal) {
     finalize(exchange, 404);
@@ -256,11 +256,8 @@ function chooseLocation(exchange: Exchange): boolean {
   }
   if (debugging.on) debugLocation(exchange);
   const redirects = isSlashRedirect(exchange, location);
-  if (location.limitExcept !== undefined && !location.limitExcept.methods.has(exchange.method)) {
-    location = location.limitExcept.location;
-    exchange.location = location;
-  }
-  const limit = location.settings.client_max_body_size;
+  exchange.enter(location);
+  const limit = exchange.location.settings.client_max_body_size;
   if (limit > 0 && exchange.contentLength > limit) {
     log(exchange, 'error', `client intended to send too large body: ${exchange.contentLength} bytes`);
     finalize(exchange, 413);
@@ -276,12 +273,12 @@ function chooseLocation(exchange: Exchange): boolean {
 }
 
 function runContent(exchange: Exchange): void {
-  const { location } = exchange;
-  if (location.handler !== undefined) {
-    settle(exchange, location.handler(exchange));
+  const { handler } = exchange;
+  if (handler !== undefined) {
+    settle(exchange, handler(exchange));
     return;
   }
-  const { content } = location;
+  const { content } = exchange.location;
   while (exchange.handlerIndex < content.length) {
     const { phase } = exchange;
     const result = content[exchange.handlerIndex++]!(exchange);

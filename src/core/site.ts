@@ -52,6 +52,7 @@ export interface Location {
   preaccess: readonly PhaseHandler[];
   access: readonly PhaseHandler[];
   precontent: readonly PhaseHandler[];
+  /** The content handler; undefined: that of what is around an `if`, or the handlers of `content`. */
   handler: PhaseHandler | undefined;
   content: readonly PhaseHandler[];
   log: readonly ((exchange: Exchange) => void)[];

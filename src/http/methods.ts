@@ -1,7 +1,7 @@
 import { latin1Text } from './latin1.ts';
 
-/** Methods that have names of their own in nginx's configuration (`limit_except`, `dav_methods` ...). */
-const COMMON_METHODS: readonly string[] = [
+/** Methods that nginx's configuration can name (`limit_except`, `dav_methods` ...). */
+export const NAMED_METHODS: readonly string[] = [
   'GET',
   'HEAD',
   'POST',
@@ -16,9 +16,9 @@ const COMMON_METHODS: readonly string[] = [
   'LOCK',
   'UNLOCK',
   'PATCH',
-  'TRACE',
-  'CONNECT',
 ];
+
+const COMMON_METHODS: readonly string[] = [...NAMED_METHODS, 'TRACE', 'CONNECT'];
 
 /** The method in bytes[start, end) (RFC 9110 9). Common ones come without a new string. */
 export function methodText(bytes: Buffer, start: number, end: number): string {

@@ -1,6 +1,7 @@
 /** The proxy module: `proxy_pass` and all that goes with it (ngx_http_proxy_module). */
 import type { Scope } from '../../config/scope.ts';
 import type { Exchange } from '../../core/exchange.ts';
+import { log } from '../../core/log.ts';
 import { defineModule } from '../../core/module.ts';
 import type { PhaseResult } from '../../core/phases.ts';
 import { KnownHeader } from '../../http/header-names.ts';
@@ -59,7 +60,12 @@ export const proxy = defineModule({
     if (location === undefined) return undefined;
     locations.set(scope, location);
     return {
-      handler: (exchange) => serve(location, exchange),
+      handler(exchange) {
+        if (exchange.location.scope === scope) return serve(location, exchange);
+        // Left by an `if` that another one has come after, which has no `proxy_pass`.
+        log(exchange, 'alert', 'no upstream configuration');
+        return 500;
+      },
       autoRedirect: scope.has('proxy_pass') && scope.context === 'location',
     };
   },

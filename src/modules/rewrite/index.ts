@@ -90,7 +90,11 @@ function compileIf(statement: Statement, scope: Scope, context: StepContext): St
   const steps = compileSteps(scope, context) ?? [];
   return (exchange) => {
     if (!condition(exchange)) return undefined;
-    if (location !== undefined) exchange.location = location;
+    if (location !== undefined) {
+      exchange.location = location;
+      // One that has no handler leaves that of the block before it.
+      if (location.handler !== undefined) exchange.handler = location.handler;
+    }
     return continueSteps(exchange, steps);
   };
 }

@@ -130,6 +130,26 @@ test('an if without a handler leaves the one of the location around it, with its
   assert.equal((await get({ port, path: '/headers' })).headers['x-outer'], 'yes');
 });
 
+test('an if without a handler leaves the one of the if before it, and a proxy_pass then has nowhere to go', async () => {
+  const port = await freePort();
+  await using portico = await startPortico({
+    http: `
+    server {
+      listen 127.0.0.1:${port};
+      set $yes 1;
+      location /proxied { if ($yes) { proxy_pass http://127.0.0.1:${port}; } if ($yes) { set $two 2; } }
+      location /again/ {
+        if ($yes) { proxy_pass http://127.0.0.1:${port}; }
+        if ($yes) { rewrite ^ /none; }
+      }
+    }`,
+  });
+  assert.equal((await get({ port, path: '/proxied' })).status, 500);
+  assert.match(portico.errorLog(), /\[alert\] \d+#\d+: \*\d+ no upstream configuration/);
+  // Another location begins without one.
+  assert.equal((await get({ port, path: '/again/' })).status, 404);
+});
+
 test('set goes before what a request has, and what nobody has set is warned of once', async () => {
   const port = await freePort();
   await using portico = await startPortico({
