@@ -162,6 +162,8 @@ export class Exchange {
 
   /** The request's body where it is read whole; see request-body.ts. */
   body: RequestBody | undefined = undefined;
+  /** A handler had no use for it. */
+  bodyDropped = false;
   bodyBytesReceived = 0;
 
   /** To subrequests, and to what comes after the answer; undefined where there are none (relations.ts). */

@@ -102,13 +102,17 @@ function requestId(): string {
 }
 
 /**
- * `$content_length`: the field as it came; of a chunked body its size, once it has been read whole.
+ * `$content_length`: the field as it came; of a chunked body its size, once it has been read whole, and 0 where it is
+ * dropped, as nginx has it.
  */
-function contentLength({ headers, contentLength: announced, body, chunked }: Exchange): string | undefined {
+function contentLength(exchange: Exchange): string | undefined {
+  const { headers, contentLength: announced, body, chunked } = exchange;
   const field = headers.knownValue(KnownHeader.contentLength);
   if (field !== undefined) return field;
   if (announced >= 0) return String(announced);
-  return chunked && body?.complete ? String(body.size) : undefined;
+  if (!chunked) return undefined;
+  if (body?.complete) return String(body.size);
+  return exchange.bodyDropped || exchange.errorStatus > 0 ? '0' : undefined;
 }
 
 function requestBody(exchange: Exchange): string | undefined {

@@ -438,7 +438,10 @@ function groupPort<Listening>(drafts: AddressDraft<Listening>[]): ListenGroup<Li
   return groups;
 }
 
-/** What tells one listening socket from all others: the same address on another engine is another socket. */
-export function listenerKey({ engine, text }: Pick<ListenAddress, 'engine' | 'text'>): string {
-  return `${engine} ${text}`;
+/**
+ * What tells one listening socket from all others: the same address on another engine is another socket. With
+ * uWebSockets.js it also is another one with TLS than without.
+ */
+export function listenerKey({ engine, ssl, text }: Pick<ListenAddress, 'engine' | 'ssl' | 'text'>): string {
+  return ssl && engine === 'uws' ? `${engine} ssl ${text}` : `${engine} ${text}`;
 }

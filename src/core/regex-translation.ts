@@ -12,6 +12,7 @@
 import { addOtherCases, byteSet, classSource } from './byte-set.ts';
 import { readBracket } from './regex-bracket.ts';
 import { escapedClass, PatternCursor, RegexSyntaxError } from './regex-cursor.ts';
+import { type Piece, RegexGroups } from './regex-groups.ts';
 import { readProperty } from './regex-property.ts';
 
 /** A pattern in JavaScript's terms. */
@@ -38,11 +39,6 @@ interface Options {
   ungreedy: boolean;
   duplicateNames: boolean;
 }
-
-/** Literal source, or a reference whose number in JavaScript is not known yet. */
-type Piece =
-  | string
-  | { readonly group: number | string; readonly offset: number; readonly caseless: boolean };
 
 /** A quantifier. */
 interface Repeat {
@@ -76,43 +72,27 @@ export function translateRegex(pattern: string, caseless: boolean): RegexTransla
   });
   if (reader.position < pattern.length)
     throw new RegexSyntaxError('unmatched closing parenthesis', reader.position);
+  const { groups } = reader;
   let source = '';
-  for (const piece of pieces) source += typeof piece === 'string' ? piece : reader.reference(piece);
+  for (const piece of pieces) source += typeof piece === 'string' ? piece : groups.source(piece);
   const soft = source.includes(SOFT_END);
   return {
     source: soft ? source.replaceAll(SOFT_END, '$') : source,
     sourceBeforeFinalNewline: soft ? source.replaceAll(SOFT_END, '(?=\\n?$)') : undefined,
-    groups: reader.groupNumbers.length - 1,
-    groupNumbers: reader.hasOwnGroups ? reader.groupNumbers : undefined,
-    names: reader.names,
+    groups: groups.last,
+    groupNumbers: groups.hasOwn ? groups.numbers : undefined,
+    names: groups.names,
   };
 }
 
 class PatternReader extends PatternCursor {
-  /** By number in the pattern; the first is the whole match. */
-  readonly groupNumbers: number[] = [0];
-  readonly names = new Map<string, number>();
-  /** Groups JavaScript has and the pattern has not: those of atomic groups. */
-  hasOwnGroups = false;
-  #lastGroup = 0;
-  /** How many groups the pattern has in all: decides whether `\12` is a reference. */
-  readonly #groupsInAll: number;
+  readonly groups: RegexGroups;
   /** Inside `\Q` and `\E`. */
   #quoting = false;
 
   constructor(pattern: string) {
     super(pattern);
-    this.#groupsInAll = countGroups(pattern);
-  }
-
-  /** The source of a reference, once all groups are known. */
-  reference(piece: Exclude<Piece, string>): string {
-    const number = typeof piece.group === 'number' ? piece.group : this.names.get(piece.group);
-    if (number === undefined || number >= this.groupNumbers.length) {
-      throw new RegexSyntaxError('reference to non-existent subpattern', piece.offset);
-    }
-    const source = `\\${this.groupNumbers[number]}`;
-    return piece.caseless ? `(?i:${source})` : `(?:${source})`;
+    this.groups = new RegexGroups(pattern);
   }
 
   /** Reads up to the parenthesis that closes the group, or the end. `options` change where the pattern says so. */
@@ -249,35 +229,7 @@ class PatternReader extends PatternCursor {
       return;
     }
     const repeated = pieces.splice(item);
-    this.#pushAtomic(pieces, repeated.concat(repeat.source));
-  }
-
-  /** A lookahead keeps what it has matched first; the reference takes that text. */
-  #pushAtomic(pieces: Piece[], content: Piece[]): void {
-    this.hasOwnGroups = true;
-    // The group opens before those inside it.
-    const number = this.#openedBefore(content);
-    pieces.push('(?:(?=(', ...content, `))\\${number})`);
-  }
-
-  /** Makes room for a group in front of the groups of `content`, and returns its number in JavaScript. */
-  #openedBefore(content: Piece[]): number {
-    let inside = 0;
-    for (const piece of content) {
-      if (typeof piece !== 'string') continue;
-      if (piece === '(' || piece === '(?:(?=(') inside++;
-    }
-    const number = this.#lastGroup - inside + 1;
-    for (let index = 1; index < this.groupNumbers.length; index++) {
-      if (this.groupNumbers[index] >= number) this.groupNumbers[index]++;
-    }
-    for (let index = 0; index < content.length; index++) {
-      const piece = content[index];
-      const own = typeof piece === 'string' ? /^\)\)\\(\d+)\)$/.exec(piece) : null;
-      if (own !== null) content[index] = `))\\${Number(own[1]) + 1})`;
-    }
-    this.#lastGroup++;
-    return number;
+    pieces.push(...this.groups.atomic(repeated.concat(repeat.source)));
   }
 
   // ---- groups ----
@@ -319,21 +271,19 @@ class PatternReader extends PatternCursor {
         const content: Piece[] = [];
         this.readAlternatives(content, { ...options });
         this.#close();
-        this.#pushAtomic(pieces, content);
+        pieces.push(...this.groups.atomic(content));
         return item;
       }
       case '<':
       case "'":
       case 'P<': {
         const name = this.readName(kind === "'" ? "'" : '>');
-        const number = this.groupNumbers.length;
-        if (this.names.has(name) && !options.duplicateNames) {
+        if (!this.groups.name(name, options.duplicateNames)) {
           throw new RegexSyntaxError(
             'two named subpatterns have the same name (PCRE2_DUPNAMES not set)',
             this.position,
           );
         }
-        if (!this.names.has(name)) this.names.set(name, number);
         this.#readCapture(pieces, options);
         return item;
       }
@@ -429,8 +379,7 @@ class PatternReader extends PatternCursor {
   }
 
   #readCapture(pieces: Piece[], options: Options): void {
-    this.#lastGroup++;
-    this.groupNumbers.push(this.#lastGroup);
+    this.groups.open();
     this.#readBody(pieces, '(', options);
   }
 
@@ -512,7 +461,7 @@ class PatternReader extends PatternCursor {
           return item;
         }
         const number = /^[1-9]\d*/.exec(pattern.slice(start + 1, start + 12))?.[0];
-        if (number !== undefined && (number.length === 1 || Number(number) <= this.#groupsInAll)) {
+        if (number !== undefined && (number.length === 1 || Number(number) <= this.groups.inAll)) {
           this.position = start + 1 + number.length;
           pieces.push({ group: Number(number), offset: start + 1, caseless: options.caseless });
           return item;
@@ -542,7 +491,7 @@ class PatternReader extends PatternCursor {
         this.position += found[0].length;
         const sign = found[1] ?? found[3] ?? '';
         const digits = Number(found[2] ?? found[4]);
-        const last = this.groupNumbers.length - 1;
+        const { last } = this.groups;
         const group = sign === '-' ? last + 1 - digits : sign === '+' ? last + digits : digits;
         if (group < 1) throw new RegexSyntaxError('reference to non-existent subpattern', before);
         return { group, offset: before + found[0].search(/\d/), caseless };
@@ -568,15 +517,4 @@ function literalSource(code: number, caseless: boolean): string {
   const set = byteSet((byte) => byte === code);
   if (caseless) addOtherCases(set);
   return classSource(set);
-}
-
-/** The number of capturing groups, seen without reading the pattern properly: good enough to tell `\12` from octal. */
-function countGroups(pattern: string): number {
-  let groups = 0;
-  for (const [found] of pattern.matchAll(
-    /\\Q[\s\S]*?(?:\\E|$)|\\[\s\S]|\[\^?\]?(?:\\[\s\S]|\[:\^?[a-z]*:\]|[^\]\\])*\]|\((?:\?(?:P?<(?![=!])|'))?(?!\?|\*)/g,
-  )) {
-    if (found.startsWith('(')) groups++;
-  }
-  return groups;
 }

@@ -45,6 +45,7 @@ export function sendContinue(exchange: Exchange): void {
 export function discardRequestBody(exchange: Exchange): PhaseResult {
   if (exchange.body !== undefined) return OK;
   sendContinue(exchange);
+  exchange.bodyDropped = true;
   return hasRequestBody(exchange) && !exchange.carrier.discardBody() ? 400 : OK;
 }
 

@@ -132,6 +132,7 @@ function putInUse(service: Service, next: Generation, { added, pidFile }: Attemp
   log.use(next.errorLog);
   if (previous === undefined) master.announce();
   crew.keep(new Set(next.addresses.map(listenerKey)));
+  crew.commit();
   for (const worker of crew.workers) {
     worker.tell({ kind: 'commit', generation: next.number });
     worker.tell({ kind: 'begin' });
@@ -158,8 +159,9 @@ function putInUse(service: Service, next: Generation, { added, pidFile }: Attemp
 }
 
 /** Takes back what has been done so far. What is open for the configuration in use stays. */
-function giveUp({ crew, generations }: Service, attempt: Attempt): false {
+async function giveUp({ crew, generations }: Service, attempt: Attempt): Promise<false> {
   crew.keep(new Set(generations.current?.addresses.map(listenerKey)));
+  crew.abandon();
   for (const worker of crew.workers) worker.tell({ kind: 'abandon', generation: attempt.number });
   for (const worker of attempt.added) {
     worker.retiring = true;
@@ -169,6 +171,8 @@ function giveUp({ crew, generations }: Service, attempt: Attempt): false {
   attempt.checked?.slots.close();
   attempt.pidFile?.close();
   attempt.errorLog?.close();
+  // What workers have died of is in the log before the process ends.
+  await Promise.all(attempt.added.filter(({ gone }) => gone).map(({ ended }) => ended));
   return false;
 }
 

@@ -40,10 +40,14 @@ export async function supervise(master: Master, first: Loaded): Promise<boolean>
 
   function buried(worker: WorkerHandle, { error }: Ending): void {
     generations.release(worker);
-    const who = `worker ${worker.number} (thread ${worker.systemThread})`;
     const stopping = service.shuttingDown !== undefined;
-    if (worker.retiring || (stopping && error === undefined)) log.write('notice', `${who} exited`);
-    else log.write('alert', `${who} died: ${describeDeath(error)}`);
+    const { number, systemThread } = worker;
+    if (error === undefined && (worker.retiring || stopping)) {
+      log.write('notice', `worker ${number} (thread ${systemThread}) exited`);
+    } else if (systemThread === 0) {
+      // What a worker imports is broken, say. A worker that is to be added fails the reload, too, or the start.
+      log.write('alert', `worker ${number} could not start: ${describeDeath(error)}`);
+    } else log.write('alert', `worker ${number} (thread ${systemThread}) died: ${describeDeath(error)}`);
     if (!worker.retiring && !stopping && generations.current !== undefined) replacement.died(worker);
   }
 

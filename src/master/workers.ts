@@ -27,7 +27,7 @@ export interface WorkerHandle {
   readonly startedAt: number;
   /** Its number at the system, once it has started. */
   systemThread: number;
-  /** Told to end. */
+  /** Told to end, or about to be. */
   retiring: boolean;
   /** It has sockets of uWebSockets.js: a thread that is ended with these takes the process with it. */
   mustEndItself: boolean;
@@ -48,7 +48,7 @@ export interface WorkerHandle {
   ): Promise<Extract<WorkerMessage, { kind: Kind }> | undefined>;
   /**
    * Ends its thread, whatever it is doing. One that must end by itself is told to, and left alone if it does not.
-   * @param reason what `ended` gives as its error
+   * @param reason what `ended` gives as its error, unless it had been told to end
    */
   terminate(reason: string): void;
 }
@@ -109,6 +109,8 @@ export function openWorkerPool(startup: Startup, tables: Tables, capacity: numbe
     let thread: Worker | undefined;
     let gone = false;
     let isLost = false;
+    /** Its thread is being ended from outside, and it had been told to end. */
+    let told = false;
     let failure: Error | undefined;
 
     const task: ServeTask = {
@@ -146,7 +148,8 @@ export function openWorkerPool(startup: Startup, tables: Tables, capacity: numbe
     const lost = Promise.withResolvers<Ending>();
 
     function terminate(reason: string): void {
-      failure ??= new Error(reason);
+      if (handle.retiring) told = true;
+      else failure ??= new Error(reason);
       if (!handle.mustEndItself) {
         abort.abort();
         return;
@@ -188,7 +191,7 @@ export function openWorkerPool(startup: Startup, tables: Tables, capacity: numbe
     const buried = pool.run(task, { transferList: [port2], signal: abort.signal }).then(
       () => bury(),
       (error: unknown) => {
-        failure ??= error instanceof Error ? error : new Error(String(error));
+        if (!told) failure ??= error instanceof Error ? error : new Error(String(error));
         return bury();
       },
     );

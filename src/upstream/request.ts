@@ -405,11 +405,14 @@ export class HttpRequest implements UpstreamRequest {
     const connection = this.connection!;
     const { settings } = this.asker;
     const { paused, reading } = connection.reader;
-    this.#sending = connection.pending > 0;
+    // Once the answer has begun it is the answer that is waited for.
+    this.#sending = connection.pending > 0 && (reading === HEAD || reading === TUNNEL);
     if (this.#sending) {
       // So that `progressed` counts from now.
       void connection.progressed;
-      connection.startTimer(settings.sendTimeout);
+      // In a tunnel the server's silence counts all the same.
+      const silence = reading === TUNNEL && !paused ? settings.readTimeout : Number.POSITIVE_INFINITY;
+      connection.startTimer(Math.min(settings.sendTimeout, silence));
       return;
     }
     const isQuiet = paused || !(this.#asked || reading !== HEAD);

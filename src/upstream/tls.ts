@@ -16,10 +16,8 @@ export interface UpstreamTlsOptions {
   readonly protocols: readonly TlsProtocol[];
   /** `proxy_ssl_certificate`, PEM; undefined for none. */
   readonly certificate: Buffer | undefined;
-  /** `proxy_ssl_certificate_key`, PEM. */
+  /** `proxy_ssl_certificate_key`, PEM, not encrypted. */
   readonly key: Buffer | undefined;
-  /** `proxy_ssl_password_file`: passwords to try for the key, in turn. */
-  readonly passwords: readonly string[];
   /** `proxy_ssl_trusted_certificate`, PEM. */
   readonly trusted: Buffer | undefined;
   /** `proxy_ssl_crl`, PEM. */
@@ -72,28 +70,18 @@ export function createUpstreamTls(options: UpstreamTlsOptions): UpstreamTls {
 }
 
 function createContext(options: UpstreamTlsOptions, secureOptions: number): SecureContext {
-  const { passwords } = options;
-  for (let attempt = 0; ; attempt++) {
-    try {
-      return createSecureContext({
-        ciphers: options.ciphers,
-        minVersion: 'TLSv1',
-        maxVersion: 'TLSv1.3',
-        secureOptions,
-        cert: options.certificate,
-        key: options.key,
-        passphrase: passwords[attempt],
-        // An empty list, because without one Node reads its own list of authorities, which nginx has not.
-        ca: options.trusted === undefined ? [] : [options.trusted],
-        crl:
-          options.revoked === undefined
-            ? undefined
-            : pemBlocks(options.revoked.toString('latin1'), ['X509 CRL']),
-      });
-    } catch (error) {
-      if (attempt + 1 >= passwords.length) throw error;
-    }
-  }
+  return createSecureContext({
+    ciphers: options.ciphers,
+    minVersion: 'TLSv1',
+    maxVersion: 'TLSv1.3',
+    secureOptions,
+    cert: options.certificate,
+    key: options.key,
+    // An empty list, because without one Node reads its own list of authorities, which nginx has not.
+    ca: options.trusted === undefined ? [] : [options.trusted],
+    crl:
+      options.revoked === undefined ? undefined : pemBlocks(options.revoked.toString('latin1'), ['X509 CRL']),
+  });
 }
 
 /** The name in a certificate's question: without the port that `$proxy_host` or `$http_host` may have. */

@@ -9,7 +9,8 @@ import type { RequestBody } from '../../src/core/request-body.ts';
 import { TempFile } from '../../src/core/temp-file.ts';
 import { VariableRegistry } from '../../src/core/variables.ts';
 import type { RequestFraming } from '../../src/http/request-check.ts';
-import { COMPLETE, RequestHeadParser } from '../../src/http/request-head.ts';
+import { COMPLETE } from '../../src/http/request-head.ts';
+import { RequestHeadParser } from '../../src/http/request-head-parser.ts';
 import { VERSION } from '../../src/version.ts';
 import { createSandbox, type RunningPortico, startPortico } from '../support/portico.ts';
 import { freePort } from '../support/ports.ts';
@@ -345,6 +346,15 @@ describe('variables of the body', () => {
     assert.equal(evaluate('content_length', chunkedRequest(undefined)), undefined);
     assert.equal(evaluate('content_length', chunkedRequest({ ...part, complete: false })), undefined);
     assert.equal(evaluate('content_length', chunkedRequest({ ...part, complete: true })), '3');
+  });
+
+  test('a chunked body that nobody wants has the length 0', () => {
+    const dropped = chunkedRequest(undefined);
+    dropped.bodyDropped = true;
+    assert.equal(evaluate('content_length', dropped), '0');
+    const refused = chunkedRequest(undefined);
+    refused.errorStatus = 413;
+    assert.equal(evaluate('content_length', refused), '0');
   });
 
   test('a body in a file is named and not read', () => {

@@ -1,5 +1,6 @@
 import fc from 'fast-check';
-import { COMPLETE, FAILED, type RequestHeadLimits, RequestHeadParser } from '../../src/http/request-head.ts';
+import { COMPLETE, FAILED, type RequestHeadLimits } from '../../src/http/request-head.ts';
+import { RequestHeadParser } from '../../src/http/request-head-parser.ts';
 
 /** nginx's defaults. */
 export const DEFAULT_LIMITS: RequestHeadLimits = {

@@ -7,7 +7,8 @@ import {
   parseContentLength,
   type RequestFraming,
 } from '../../src/http/request-check.ts';
-import { COMPLETE, RequestHeadParser } from '../../src/http/request-head.ts';
+import { COMPLETE } from '../../src/http/request-head.ts';
+import { RequestHeadParser } from '../../src/http/request-head-parser.ts';
 import { DEFAULT_LIMITS } from './head-samples.ts';
 
 function check(input: string, allowConnect = false): string | RequestFraming {

@@ -83,3 +83,58 @@ test('a worker that keeps dying is replaced later and later', async () => {
   assert.equal((await until('an answer', () => get(port).catch(() => undefined))).body, 'hello');
   assert.equal((await portico.stop()).code, 0);
 });
+
+test('what keeps workers from starting is told', async () => {
+  using sandbox = createSandbox();
+  const broken = sandbox.write(
+    'broken.mjs',
+    `import { isMainThread } from 'node:worker_threads';
+     if (!isMainThread) throw new Error('the test has broken what workers import');`,
+  );
+  const port = await freePort();
+  await using portico = await startPortico({
+    sandbox,
+    http: `server { listen 127.0.0.1:${port}; }`,
+    workers: 2,
+    environment: { NODE_OPTIONS: `--import=file://${broken}` },
+    expectFailure: true,
+  });
+  const { code, stderr } = await portico.ended;
+  assert.equal(code, 1);
+  const told = /\[alert\] .*worker 0 could not start: Error: the test has broken what workers import/;
+  assert.match(stderr, told);
+  assert.match(portico.errorLog(), told);
+});
+
+test('workers that cannot start fail a reload, and those there are go on', async () => {
+  using sandbox = createSandbox();
+  // The first worker there is gets through.
+  const broken = sandbox.write(
+    'broken.mjs',
+    `import { writeFileSync } from 'node:fs';
+     import { isMainThread } from 'node:worker_threads';
+     if (!isMainThread) {
+       try {
+         writeFileSync(${JSON.stringify(sandbox.path('first'))}, '', { flag: 'wx' });
+       } catch {
+         throw new Error('the test has broken what workers import');
+       }
+     }`,
+  );
+  const port = await freePort();
+  const http = `server { listen 127.0.0.1:${port}; location / { return 200 hello; } }`;
+  await using portico = await startPortico({
+    sandbox,
+    http,
+    environment: { NODE_OPTIONS: `--import=file://${broken}` },
+  });
+  portico.configure({ http: http.replace('hello', 'new'), workers: 2 });
+  assert.equal(await portico.reload(), 'failed');
+  assert.match(
+    portico.errorLog(),
+    /\[alert\] .*worker 1 could not start: Error: the test has broken what workers import/,
+  );
+  assert.doesNotMatch(portico.errorLog(), /worker 0 .* (died|exited)/);
+  assert.equal((await get(port)).body, 'hello');
+  assert.equal((await portico.stop('SIGQUIT')).code, 0);
+});

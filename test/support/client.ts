@@ -1,5 +1,6 @@
 /** A plain HTTP/1.1 client connection for tests: raw bytes out, whole answers in. */
 import { connect, type NetConnectOpts, type Socket } from 'node:net';
+import { connect as connectTls } from 'node:tls';
 import { PATIENCE } from './wait.ts';
 
 /** One answer. */
@@ -27,11 +28,12 @@ export interface Client {
   [Symbol.dispose](): void;
 }
 
-/** Connects to a port of 127.0.0.1, or as `options` say. */
-export async function openClient(to: number | NetConnectOpts): Promise<Client> {
-  const socket = connect(typeof to === 'number' ? { host: '127.0.0.1', port: to } : to);
+/** Connects to a port of 127.0.0.1, or as `options` say. @param tls nobody's certificate is checked */
+export async function openClient(to: number | NetConnectOpts, tls = false): Promise<Client> {
+  const tcp = connect(typeof to === 'number' ? { host: '127.0.0.1', port: to } : to);
+  const socket = tls ? connectTls({ socket: tcp, rejectUnauthorized: false }) : tcp;
   await new Promise<void>((resolve, reject) => {
-    socket.once('connect', resolve);
+    socket.once(tls ? 'secureConnect' : 'connect', resolve);
     socket.once('error', reject);
   });
   let received = '';
@@ -98,8 +100,8 @@ export async function openClient(to: number | NetConnectOpts): Promise<Client> {
 }
 
 /** One request on a connection of its own. */
-export async function get(to: number | NetConnectOpts, path = '/'): Promise<Answer> {
-  using client = await openClient(to);
+export async function get(to: number | NetConnectOpts, path = '/', tls = false): Promise<Answer> {
+  using client = await openClient(to, tls);
   return await client.get(path);
 }
 

@@ -1,5 +1,6 @@
 /** A client that says exactly what it is told, and remembers every byte it hears. */
 import { connect, type NetConnectOpts, type Socket } from 'node:net';
+import { connect as connectTls } from 'node:tls';
 
 /** One connection of it. */
 export interface RawClient {
@@ -14,15 +15,18 @@ export interface RawClient {
   /** Waits until the server has closed the connection. */
   closed(): Promise<string>;
   destroy(): void;
+  /** Ends it with a reset. */
+  reset(): void;
 }
 
 /** How long a wait may take before the test fails, in milliseconds. */
 const PATIENCE = 10_000;
 
-/** Connects. */
-export async function rawClient(where: number | NetConnectOpts): Promise<RawClient> {
+/** Connects. @param tls nobody's certificate is checked */
+export async function rawClient(where: number | NetConnectOpts, tls = false): Promise<RawClient> {
   const options = typeof where === 'number' ? { port: where, host: '127.0.0.1' } : where;
-  const socket = connect({ ...options, allowHalfOpen: true } as NetConnectOpts);
+  const tcp = connect({ ...options, allowHalfOpen: true } as NetConnectOpts);
+  const socket = tls ? connectTls({ socket: tcp, rejectUnauthorized: false }) : tcp;
   const chunks: Buffer[] = [];
   let ended = false;
   let wake = () => {};
@@ -38,7 +42,7 @@ export async function rawClient(where: number | NetConnectOpts): Promise<RawClie
   socket.on('close', end);
   socket.on('error', end);
   await new Promise<void>((resolve, reject) => {
-    socket.once('connect', resolve);
+    socket.once(tls ? 'secureConnect' : 'connect', resolve);
     socket.once('error', reject);
   });
   const heard = () => Buffer.concat(chunks).toString('latin1');
@@ -72,12 +76,13 @@ export async function rawClient(where: number | NetConnectOpts): Promise<RawClie
     },
     closed: () => wait(() => ended, 'the end').finally(() => socket.destroy()),
     destroy: () => socket.destroy(),
+    reset: () => tcp.resetAndDestroy(),
   };
 }
 
 /** One request on a connection of its own, closed by the server: the whole answer. */
-export async function ask(port: number, request: string): Promise<string> {
-  const client = await rawClient(port);
+export async function ask(port: number, request: string, tls = false): Promise<string> {
+  const client = await rawClient(port, tls);
   client.send(request);
   return client.closed();
 }

@@ -90,7 +90,7 @@ export class RequestBodyReader {
   /** The client has not sent anything for `client_body_timeout`. */
   timedOut(): void {
     log(this.exchange, 'info', 'client timed out (110: Connection timed out)');
-    this.connection.closeAfter();
+    this.connection.answer.closeAfter();
     this.fail(408);
   }
 

@@ -375,8 +375,8 @@ export class ProxiedExchange implements UpstreamReceiver {
         this.settleAfter(status, head, contentLength);
         return;
       }
-    }
-    this.sender?.stop();
+      this.sender?.stop();
+    } else this.sender?.answered();
     const { response: template, settings } = location;
     const limitRate = limitRateOf(template, headers);
     if (limitRate !== undefined) exchange.limitRate = limitRate;
@@ -502,6 +502,7 @@ export class ProxiedExchange implements UpstreamReceiver {
       exchange.upstream!.trailers = trailers;
       exchange.response.trailers += trailerLines(this.location.response, trailers);
     }
+    this.sender?.stop();
     // The server has done its part, however long the client takes.
     this.finishAttempt('ok');
     if (this.pipe === undefined) endExchange(exchange);

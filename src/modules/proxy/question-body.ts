@@ -18,6 +18,11 @@ export interface QuestionSender {
   send(request: UpstreamRequest): void;
   /** The server takes more. */
   drain(): void;
+  /**
+   * A good answer has begun before all has been sent. What is at hand goes on being sent, for the server may answer with
+   * what it is sent; what the client still has to send does not.
+   */
+  answered(): void;
   /** Nothing more is to be sent: the answer has come, or nobody waits for it any more. */
   stop(): void;
 }
@@ -69,6 +74,10 @@ export class MemoryQuestion implements QuestionSender {
     request.endRequest();
   }
 
+  answered(): void {
+    // It goes on.
+  }
+
   stop(): void {
     this.request = undefined;
   }
@@ -83,6 +92,7 @@ export class FileQuestion implements QuestionSender {
   private request: UpstreamRequest | undefined = undefined;
   private position = 0;
   private reading = false;
+  private isAnswered = false;
 
   /** @param failed called where the file cannot be read; the reason is in the error log */
   constructor(exchange: Exchange, head: string, file: TempFile, failed: () => void) {
@@ -112,6 +122,10 @@ export class FileQuestion implements QuestionSender {
     });
   }
 
+  answered(): void {
+    this.isAnswered = true;
+  }
+
   stop(): void {
     this.request = undefined;
   }
@@ -126,7 +140,8 @@ export class FileQuestion implements QuestionSender {
       this.request = undefined;
       const reason = error === null ? 'read() returned nothing' : `read() failed (${describeError(error)})`;
       log(this.exchange, 'crit', `${reason}, "${this.file.path}" while sending request to upstream`);
-      this.failed();
+      // The answer may end well without the rest.
+      if (!this.isAnswered) this.failed();
       return;
     }
     this.position += length;
@@ -194,6 +209,10 @@ export class StreamQuestion implements QuestionSender, BodyReceiver {
     if (!this.paused || this.stopped) return;
     this.paused = false;
     this.exchange.carrier.resumeBody();
+  }
+
+  answered(): void {
+    this.stop();
   }
 
   stop(): void {

@@ -1,9 +1,8 @@
-/** `proxy_ssl_*`: the files read, and TLS towards upstream servers prepared, once for all locations that say the same. */
-import { readFileSync } from 'node:fs';
+/** `proxy_ssl_*`: TLS towards upstream servers prepared, once for all locations that say the same. */
 import type { Settings } from '../../config/directive.ts';
 import { ConfigError } from '../../config/statement.ts';
+import { readAuthorities, readPairs, readPasswords, readRevoked } from '../../core/certificates.ts';
 import type { Link } from '../../core/link.ts';
-import { describeError } from '../../log/system-errors.ts';
 import { createUpstreamTls, type TlsProtocol, type UpstreamTls } from '../../upstream/tls.ts';
 import { type ProxyDirectives, SslProtocols } from './directives.ts';
 
@@ -27,19 +26,15 @@ export function prepareTls(settings: Settings<ProxyDirectives>, link: Link): Ups
     throw new ConfigError('no proxy_ssl_trusted_certificate for proxy_ssl_verify');
   }
   const commands = readConfCommands(settings);
+  const passwords = readPasswords(settings.proxy_ssl_password_file, link);
+  const pair = certificate === '' ? undefined : readPairs([certificate], [key!], passwords, link)[0];
   const options = {
     ciphers: commands.ciphers,
     protocols: commands.protocols,
-    certificate: certificate === '' ? undefined : readPem(link, certificate, 'cannot load certificate'),
-    key: certificate === '' ? undefined : readPem(link, key!, 'cannot load certificate key'),
-    passwords: readPasswords(settings, link),
-    trusted: settings.proxy_ssl_verify
-      ? readPem(link, trusted, 'SSL_CTX_load_verify_locations()')
-      : undefined,
-    revoked:
-      settings.proxy_ssl_verify && settings.proxy_ssl_crl !== ''
-        ? readPem(link, settings.proxy_ssl_crl, 'X509_LOOKUP_load_file()')
-        : undefined,
+    certificate: pair?.certificate,
+    key: pair?.key,
+    trusted: settings.proxy_ssl_verify ? readAuthorities(trusted, link) : undefined,
+    revoked: settings.proxy_ssl_verify ? readRevoked(settings.proxy_ssl_crl, link) : undefined,
     verify: settings.proxy_ssl_verify,
     verifyDepth: settings.proxy_ssl_verify_depth,
     sendName: settings.proxy_ssl_server_name,
@@ -70,36 +65,6 @@ function describeTlsError(error: unknown, certificate: string, ciphers: string):
   return certificate === ''
     ? `TLS for upstream servers cannot be prepared (SSL: ${text})`
     : `cannot load certificate "${certificate}" or its key (SSL: ${text})`;
-}
-
-function readPem(link: Link, name: string, what: string): Buffer {
-  const path = name.startsWith('/') ? name : link.runtime.configPrefix + name;
-  try {
-    return readFileSync(Buffer.from(path, 'latin1'));
-  } catch (error) {
-    throw new ConfigError(
-      `${what} "${path}": BIO_new_file() failed (${describeError(error as NodeJS.ErrnoException)})`,
-      { cause: error },
-    );
-  }
-}
-
-function readPasswords(settings: Settings<ProxyDirectives>, link: Link): readonly string[] {
-  const statement = settings.proxy_ssl_password_file;
-  if (statement === undefined) return [];
-  const name = statement.args[0]!;
-  const path = name.startsWith('/') ? name : link.runtime.configPrefix + name;
-  try {
-    const lines = readFileSync(Buffer.from(path, 'latin1'), 'latin1').split('\n');
-    return lines
-      .map((line) => (line.endsWith('\r') ? line.slice(0, -1) : line))
-      .filter((line) => line !== '');
-  } catch (error) {
-    throw new ConfigError(`open() "${path}" failed (${describeError(error as NodeJS.ErrnoException)})`, {
-      statement,
-      cause: error,
-    });
-  }
 }
 
 /** Protocols and ciphers as `proxy_ssl_protocols`, `proxy_ssl_ciphers` and `proxy_ssl_conf_command` have them. */

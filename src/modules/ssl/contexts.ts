@@ -8,14 +8,26 @@ import {
 } from 'node:tls';
 import type { Settings } from '../../config/directive.ts';
 import { ConfigError } from '../../config/statement.ts';
+import {
+  readAuthorities,
+  readCertificates,
+  readPairs,
+  readPasswords,
+  readRevoked,
+} from '../../core/certificates.ts';
 import type { Link } from '../../core/link.ts';
+import {
+  certificatePath,
+  noStartLine,
+  opensslError,
+  readPemFile,
+  readPlainFile,
+} from '../../core/pem-files.ts';
 import type { ProcessSecret } from '../../core/runtime.ts';
 import type { TlsContexts, TlsProtocol } from '../../core/tls.ts';
 import { pemBlocks } from '../../http/pem.ts';
-import { readCertificates, readPairs, readPasswords } from './certificates.ts';
 import { applyConfCommands, type Commanded, isUsable, PROTOCOLS } from './conf-commands.ts';
 import { Protocols, type SslDirectives } from './directives.ts';
-import { certificatePath, noStartLine, opensslError, readPemFile, readPlainFile } from './files.ts';
 import { openDefaultSessionStore, openSessionStore } from './session-cache.ts';
 
 const REFUSED: Readonly<Record<TlsProtocol, number>> = {
@@ -218,30 +230,10 @@ function sessionIdContext(
 
 // ---- files ----
 
-function readAuthorities(name: string, link: Link): Buffer | undefined {
-  if (name === '') return undefined;
-  const path = certificatePath(name, link);
-  const pem = readPemFile(path, `cannot load certificate "${path}": BIO_new_file() failed`, link);
-  readCertificates(pem, path);
-  return pem;
-}
-
 /** Each of them once, as PEM. */
 function certificatesIn(pem: Buffer | undefined): readonly string[] {
   if (pem === undefined) return [];
   return [...new Set(readCertificates(pem, '').map((certificate) => certificate.toString()))];
-}
-
-function readRevoked(name: string, link: Link): Buffer | undefined {
-  if (name === '') return undefined;
-  const path = certificatePath(name, link);
-  const pem = readPemFile(path, `cannot load CRL "${path}": BIO_new_file() failed`, link);
-  if (pemBlocks(pem.toString('latin1'), ['X509 CRL']).length === 0) {
-    throw new ConfigError(
-      `cannot load CRL "${path}": PEM_read_bio_X509_CRL() failed ${noStartLine('X509 CRL')}`,
-    );
-  }
-  return pem;
 }
 
 function readDhparam(name: string, link: Link): Buffer | undefined {

@@ -253,6 +253,20 @@ test('what a configuration may not say is an error in the words of nginx', async
       location('proxy_pass https://127.0.0.1; proxy_ssl_certificate a.pem;'),
       'no "proxy_ssl_certificate_key" is defined for certificate "a.pem"',
     ],
+    [
+      location('proxy_pass https://127.0.0.1; proxy_ssl_certificate /nx; proxy_ssl_certificate_key /nx;'),
+      'cannot load certificate "/nx": BIO_new_file() failed (SSL: error:80000002:system library::No such file or directory:calling fopen(/nx, r) error:10000080:BIO routines::no such file)',
+    ],
+    [
+      location(
+        'proxy_pass https://127.0.0.1; proxy_ssl_verify on; proxy_ssl_trusted_certificate wrong-0.conf;',
+      ),
+      'wrong-0.conf": PEM_read_bio_X509_AUX() failed (SSL: error:0480006C:PEM routines::no start line:Expecting: TRUSTED CERTIFICATE)',
+    ],
+    [
+      location('proxy_pass https://127.0.0.1; proxy_ssl_password_file /nx;'),
+      'open() "/nx" failed (2: No such file or directory) in ',
+    ],
     [location('proxy_cache zone;'), 'unknown directive "proxy_cache"'],
   ];
   const failures = cases.map(async ([configuration, message], index) => {

@@ -1,7 +1,7 @@
-/** Files that directives of the ssl module name, and what is said of those that cannot be read, in nginx's words. */
-import { ConfigError, type Statement } from '../../config/statement.ts';
-import type { Link } from '../../core/link.ts';
-import { describeError, isSystemError } from '../../log/system-errors.ts';
+/** Files of certificates and keys that directives name, and what is said of those that cannot be read, in nginx's words. */
+import { ConfigError, type Statement } from '../config/statement.ts';
+import { describeError, isSystemError } from '../log/system-errors.ts';
+import type { Link } from './link.ts';
 
 /** A file name made absolute: relative ones start where the configuration file is. */
 export function certificatePath(name: string, link: Link): string {

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { COMPLETE, FAILED, NEED_MORE, RequestHeadParser } from '../../src/http/request-head.ts';
+import { COMPLETE, FAILED, NEED_MORE } from '../../src/http/request-head.ts';
+import { RequestHeadParser } from '../../src/http/request-head-parser.ts';
 import { cutsOf, DEFAULT_LIMITS, FIELD, HEADLIKE, readRequest } from './head-samples.ts';
 
 function refusal(input: string, limits = DEFAULT_LIMITS) {

@@ -1,10 +1,13 @@
-/** `ssl_certificate` and `ssl_certificate_key`: pairs read and compared, as nginx's ngx_ssl_certificate. */
+/**
+ * Certificates and keys that directives name, for both sides of TLS: pairs are read and compared, as nginx's
+ * ngx_ssl_certificate does, and so are authorities and what they have revoked.
+ */
 import { createPrivateKey, type KeyObject, X509Certificate } from 'node:crypto';
-import { ConfigError, type Statement } from '../../config/statement.ts';
-import type { Link } from '../../core/link.ts';
-import type { CertificatePair } from '../../core/tls.ts';
-import { pemBlocks } from '../../http/pem.ts';
-import { certificatePath, noStartLine, opensslError, readPemFile, readPlainFile } from './files.ts';
+import { ConfigError, type Statement } from '../config/statement.ts';
+import { pemBlocks } from '../http/pem.ts';
+import type { Link } from './link.ts';
+import { certificatePath, noStartLine, opensslError, readPemFile, readPlainFile } from './pem-files.ts';
+import type { CertificatePair } from './tls.ts';
 
 const CERTIFICATE_LABELS = ['CERTIFICATE', 'X509 CERTIFICATE', 'TRUSTED CERTIFICATE'];
 
@@ -15,7 +18,7 @@ interface Slot {
 }
 
 /**
- * Reads the certificates and keys of a server.
+ * Reads certificates and their keys, PEM, which then are not encrypted any more.
  * @param passwords to be tried for keys that are encrypted
  * @throws ConfigError where one cannot be read, or they do not fit
  */
@@ -122,7 +125,7 @@ function readKey(name: string, passwords: readonly string[], link: Link): KeyObj
 }
 
 /**
- * The passwords of an `ssl_password_file`, one a line.
+ * The passwords of an `ssl_password_file` (`proxy_ssl_password_file`), one a line.
  * @throws ConfigError where it cannot be read
  */
 export function readPasswords(statement: Statement | undefined, link: Link): readonly string[] {
@@ -132,4 +135,34 @@ export function readPasswords(statement: Statement | undefined, link: Link): rea
     .split('\n')
     .map((line) => (line.endsWith('\r') ? line.slice(0, -1) : line))
     .filter((line) => line !== '');
+}
+
+/**
+ * Reads a file of certificates of authorities.
+ * @returns PEM; undefined for no file
+ * @throws ConfigError where it cannot be read, or has none
+ */
+export function readAuthorities(name: string, link: Link): Buffer | undefined {
+  if (name === '') return undefined;
+  const path = certificatePath(name, link);
+  const pem = readPemFile(path, `cannot load certificate "${path}": BIO_new_file() failed`, link);
+  readCertificates(pem, path);
+  return pem;
+}
+
+/**
+ * Reads a file of what authorities have revoked.
+ * @returns PEM; undefined for no file
+ * @throws ConfigError where it cannot be read, or has no list
+ */
+export function readRevoked(name: string, link: Link): Buffer | undefined {
+  if (name === '') return undefined;
+  const path = certificatePath(name, link);
+  const pem = readPemFile(path, `cannot load CRL "${path}": BIO_new_file() failed`, link);
+  if (pemBlocks(pem.toString('latin1'), ['X509 CRL']).length === 0) {
+    throw new ConfigError(
+      `cannot load CRL "${path}": PEM_read_bio_X509_CRL() failed ${noStartLine('X509 CRL')}`,
+    );
+  }
+  return pem;
 }
