@@ -1,6 +1,6 @@
 /**
  * The backend that all proxies share: nginx, or where there is none, a small one of ours. Each proxy's
- * upstream group may have several of its ports as servers.
+ * upstream group may have several of its ports as servers. Messages over WebSockets go to a server of ours.
  */
 import { mkdirSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -29,16 +29,18 @@ const small =
 
 /** A backend that runs. */
 export interface Backend {
-  readonly kept: Kept;
+  readonly kept: readonly Kept[];
   /** Where it listens; every port serves the same. */
   readonly ports: readonly number[];
+  /** Where messages over WebSockets are echoed. */
+  readonly echoPort: number;
   readonly description: string;
 }
 
 /** Starts the backend on the processors of the load. */
 export async function startBackend(keeper: Keeper, cores: readonly number[]): Promise<Backend> {
   const ports = await freePorts(BACKEND_PORTS);
-  const [innerPort] = await freePorts(1);
+  const [innerPort, echoPort] = await freePorts(2);
   const root = join(keeper.directory, 'files');
   mkdirSync(root, { recursive: true }); // there already when the backend has been moved
   for (const [path, length] of Object.entries(files)) {
@@ -80,6 +82,18 @@ export async function startBackend(keeper: Keeper, cores: readonly number[]): Pr
       cores,
     });
   }
+  const echo = keeper.start({
+    name: 'echo',
+    program: process.execPath,
+    arguments: [fileURLToPath(new URL('backend/echo.ts', import.meta.url)), String(echoPort)],
+    cores,
+  });
   await keeper.waitForPort(kept, ports[0]);
-  return { kept, ports, description: nginx === undefined ? 'node-backend.ts' : 'nginx' };
+  await keeper.waitForPort(echo, echoPort);
+  return {
+    kept: [kept, echo],
+    ports,
+    echoPort,
+    description: nginx === undefined ? 'node-backend.ts' : 'nginx',
+  };
 }

@@ -56,7 +56,7 @@ function lookAround(options: Options, note: (line: string) => void) {
 async function backendOn(keeper: Keeper, placement: Placement, last: Moved | undefined): Promise<Moved> {
   const cores = placement.load.join(',');
   if (last?.cores === cores) return last;
-  if (last !== undefined) await keeper.end(last.backend.kept);
+  if (last !== undefined) await Promise.all(last.backend.kept.map(keeper.end));
   return { cores, backend: await startBackend(keeper, placement.load) };
 }
 
@@ -103,7 +103,9 @@ async function run(options: Options, keeper: Keeper): Promise<Report> {
     const workers = Math.max(...workload.setups.map((setup) => setup.workers));
     const placement = placeOn(allowedCores(), workers);
     moved = await backendOn(keeper, placement, moved);
-    const invited = present.filter((peer) => !(options.quick && peer.library && !workload.librariesInQuick));
+    const librariesTakePart = options.quick ? workload.librariesInQuick : !workload.withoutLibraries;
+    const invited = present.filter((peer) => librariesTakePart || !peer.library);
+    if (invited.length === 0) note(`${workload.name}: none of the peers takes part`);
     const method =
       workload.idle === undefined ? options.method : { ...options.method, rounds: idleRounds(options) };
     const weighing = await weigh(

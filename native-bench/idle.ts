@@ -28,6 +28,7 @@ export interface IdleResult {
 /**
  * Opens the connections, weighs the proxy, and closes them.
  * @param proxy its process id
+ * @param kind what load/idle-connections.ts does on each of them first
  * @param connections how many
  * @param patience how long opening them may take, in ms
  */
@@ -35,6 +36,7 @@ export async function weighIdle(
   keeper: Keeper,
   proxy: number,
   port: number,
+  kind: 'plain' | 'tls' | 'websocket',
   connections: number,
   cores: readonly number[],
   patience = 60_000,
@@ -47,8 +49,7 @@ export async function weighIdle(
       program: process.execPath,
       arguments: [
         fileURLToPath(new URL('load/idle-connections.ts', import.meta.url)),
-        String(port),
-        String(connections),
+        ...[kind, port, connections].map(String),
       ],
       cores,
     },

@@ -24,7 +24,7 @@ Does the same work with Portico and with other proxies, in turns, and says what 
   --peers NAME[,NAME]    these proxies: ${peers.map((each) => each.name).join(', ')}
   --rounds N             turns of each proxy (9)
   --seconds N            seconds of a turn (1)
-  --quick                a first look, in two minutes
+  --quick                a first look, at some of them, in two minutes
   --sweep worker_connections=256,1024,4096
   --sweep worker_processes=1,2
                          each workload once with each value
@@ -55,12 +55,16 @@ export function readOptions(argv: readonly string[], fallback: string): Options 
   const rounds = readNumber('--rounds', values.rounds, values.quick ? 3 : 9);
   if (!Number.isInteger(rounds)) throw new Error(`--rounds: a whole number, not ${rounds}`);
   const seconds = readNumber('--seconds', values.seconds, values.quick ? 0.4 : 1);
+  const asked = readNames(
+    '--only',
+    values.only,
+    workloads.map((each) => each.name),
+  );
   return {
-    workloads: readNames(
-      '--only',
-      values.only,
-      workloads.map((each) => each.name),
-    ),
+    workloads:
+      values.quick && values.only === undefined
+        ? workloads.filter((each) => !each.thorough).map((each) => each.name)
+        : asked,
     peers: readNames(
       '--peers',
       values.peers,

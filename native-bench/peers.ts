@@ -3,26 +3,15 @@
  * configurations are in peers/, and all do the same: keep connections to the backend open (256 at
  * most), send Host, X-Real-IP, X-Forwarded-For and X-Forwarded-Proto, stream bodies, log nothing.
  */
-import { spawnSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { findProgram, openFileLimit, userDirective, versionOf } from './machine.ts';
+import { haproxyClients, type Place, writeHaproxy, writeNginx } from './configurations.ts';
+import { findProgram, openFileLimit, versionOf } from './machine.ts';
+import { launcher, refusal } from './portico.ts';
 import type { Command } from './process-keeper.ts';
 import type { Setup } from './setup.ts';
-import { fillFile } from './template.ts';
-
-/** What a peer is started with. */
-export interface Place {
-  readonly port: number;
-  readonly setup: Setup;
-  /** The backend's ports: the servers of the upstream group are the first `setup.servers` of them. */
-  readonly backendPorts: readonly number[];
-  /** For its files alone; exists already. */
-  readonly directory: string;
-}
 
 /** A proxy that can be weighed. */
 export interface Peer {
@@ -42,26 +31,12 @@ export interface Peer {
 }
 
 const root = fileURLToPath(new URL('..', import.meta.url));
-const launcher = join(root, 'scripts/portico');
 const packages = createRequire(import.meta.url);
 
-/** All peers, in the order of the tables. The first is ours, and `nginx` is what the ratios divide by. */
+/** All peers, in the order of the tables. The first two are ours, and `nginx` is what the ratios divide by. */
 export const peers: readonly Peer[] = [
-  {
-    name: 'portico',
-    library: false,
-    compiled: false,
-    mostClients: clientsWithPool,
-    version: () =>
-      (JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { version: string }).version,
-    unable: (setup) =>
-      setup.pipeline > 0 && !knowsPipeline() ? 'this Portico has no keepalive_pipeline' : undefined,
-    prepare: (place) => ({
-      name: 'portico',
-      program: launcher,
-      ...nginxArguments(place, true),
-    }),
-  },
+  portico('portico', 'node'),
+  portico('portico-uws', 'uws'),
   {
     name: 'nginx',
     library: false,
@@ -72,7 +47,7 @@ export const peers: readonly Peer[] = [
     prepare: (place) => ({
       name: 'nginx',
       program: findProgram('nginx') ?? 'nginx',
-      ...nginxArguments(place, false),
+      ...nginxArguments(place, 'nginx'),
     }),
   },
   {
@@ -93,6 +68,20 @@ export const peers: readonly Peer[] = [
   library('undici', 'undici'),
 ];
 
+/** Portico with one of its two engines. */
+function portico(name: string, engine: 'node' | 'uws'): Peer {
+  return {
+    name,
+    library: false,
+    compiled: false,
+    mostClients: clientsWithPool,
+    version: () =>
+      (JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { version: string }).version,
+    unable: (setup) => (setup.pipeline > 0 || engine === 'uws' ? refusal(engine, setup) : undefined),
+    prepare: (place) => ({ name, program: launcher, ...nginxArguments(place, engine) }),
+  };
+}
+
 /** A proxy of one file, peers/NAME.ts, around a package. */
 function library(name: string, packageName: string): Peer {
   return {
@@ -109,9 +98,11 @@ function library(name: string, packageName: string): Peer {
       }
     },
     unable: (setup) => {
-      if (setup.workers > 1) return 'is one process';
-      if (setup.servers > 1) return 'has no load balancer';
-      if (setup.accessLog) return 'writes no access log';
+      if (setup.workers > 1) return 'one process';
+      if (setup.servers > 1) return 'no load balancer';
+      if (setup.accessLog) return 'no access log';
+      if (setup.tls) return 'not set up for TLS';
+      if (setup.websocket) return 'not set up for WebSockets';
       return undefined;
     },
     prepare: (place) => ({
@@ -132,95 +123,20 @@ function clientsWithPool(): number {
   return openFileLimit() - 1000;
 }
 
-/** HAProxy counts a file for a client and one for a server, and does not start with more than it may open. */
-function haproxyClients(): number {
-  return (openFileLimit() >> 1) - 100;
-}
-
 function versionOfProgram(name: string, flag: string, pattern: RegExp): string | undefined {
   const program = findProgram(name);
   return program === undefined ? undefined : versionOf(program, flag, pattern);
 }
 
-/**
- * nginx's and Portico's configuration. Each has what only it needs: nginx shares the state of an upstream
- * group between workers when told to (`zone`), Portico always does.
- */
-function writeNginx({ port, setup, backendPorts, directory }: Place, ours: boolean): string {
-  const path = join(directory, 'nginx.conf');
-  const servers = backendPorts.slice(0, setup.servers);
-  writeFileSync(
-    path,
-    fillFile(new URL('peers/nginx.conf', import.meta.url), {
-      user: userDirective(),
-      directory,
-      workers: String(setup.workers),
-      connections: String(setup.connections),
-      access_log: setup.accessLog ? `${join(directory, 'access.log')} combined` : 'off',
-      zone: servers.length > 1 ? 'zone backend 256k;' : '',
-      balance: setup.balance === 'least_conn' ? 'least_conn;' : '',
-      servers: servers.map((server) => `server 127.0.0.1:${server};`).join('\n        '),
-      pipeline: ours && setup.pipeline > 0 ? `keepalive_pipeline ${setup.pipeline};` : '',
-      port: String(port),
-    }),
-  );
-  return path;
-}
-
 /** nginx's command line, which is Portico's too: both write their pid once they serve. */
-function nginxArguments(place: Place, ours: boolean): Pick<Command, 'arguments' | 'readyFile'> {
-  const configuration = writeNginx(place, ours);
+function nginxArguments(
+  place: Place,
+  engine: 'nginx' | 'node' | 'uws',
+): Pick<Command, 'arguments' | 'readyFile'> {
+  const configuration = writeNginx(place, engine);
   const errorLog = join(place.directory, 'error.log');
   return {
     arguments: ['-p', place.directory, '-e', errorLog, '-c', configuration],
     readyFile: join(place.directory, 'proxy.pid'),
   };
-}
-
-/** HAProxy writes its log to a socket or to its standard output, which the keeper has put into a file. */
-function writeHaproxy({ port, setup, backendPorts, directory }: Place): string {
-  const path = join(directory, 'haproxy.cfg');
-  const combined = '%ci - - [%T] "%HM %HU %HV" %ST %B "%[capture.req.hdr(0)]" "%[capture.req.hdr(1)]"';
-  writeFileSync(
-    path,
-    fillFile(new URL('peers/haproxy.cfg', import.meta.url), {
-      workers: String(setup.workers),
-      // HAProxy counts a client and its connection to the server as one, and for all threads.
-      connections: String(Math.min(setup.connections * setup.workers, haproxyClients())),
-      log_target: setup.accessLog ? 'log stdout format raw local0' : '',
-      log: setup.accessLog ? `log global\n    log-format '${combined}'` : '',
-      captures: setup.accessLog
-        ? 'capture request header referer len 200\n    capture request header user-agent len 200'
-        : '',
-      balance: setup.balance === 'least_conn' ? 'leastconn' : 'roundrobin',
-      servers: backendPorts
-        .slice(0, setup.servers)
-        .map((server, index) => `server s${index} 127.0.0.1:${server}`)
-        .join('\n    '),
-      port: String(port),
-    }),
-  );
-  return path;
-}
-
-let pipelineKnown: boolean | undefined;
-
-/** Whether the Portico of this repository has the directive yet: asked once, with `-t`. */
-function knowsPipeline(): boolean {
-  if (pipelineKnown === undefined) {
-    const configuration = join(mkdtempSync(join(tmpdir(), 'portico-bench-')), 'nginx.conf');
-    try {
-      writeFileSync(
-        configuration,
-        'events {} http { upstream u { server 127.0.0.1:1; keepalive_pipeline 16; } }',
-      );
-      const { stderr } = spawnSync(launcher, ['-t', '-c', configuration, '-e', 'stderr'], {
-        encoding: 'latin1',
-      });
-      pipelineKnown = !stderr.includes('unknown directive "keepalive_pipeline"');
-    } finally {
-      rmSync(dirname(configuration), { recursive: true, force: true });
-    }
-  }
-  return pipelineKnown;
 }

@@ -41,6 +41,7 @@ export interface Line {
   readonly busy: number;
   readonly p50: number;
   readonly p99: number;
+  readonly resumed: number;
   readonly memory: number;
   readonly rounds: number;
   /** What made turns invalid, each kind once. */
@@ -101,6 +102,7 @@ export function summarize({ workload, placement, series, failures }: Weighing): 
       busy: median(present(valid, 'busy')),
       p50: median(present(valid, 'p50')),
       p99: median(present(valid, 'p99')),
+      resumed: median(present(valid, 'resumed')),
       memory: median(valid.map((turn) => turn.memory)),
       rounds: each.turns.length,
       trouble: [...new Set(each.turns.map((turn) => turn.trouble).filter((text) => text !== ''))],
@@ -125,7 +127,7 @@ function costs(series: Series): (number | undefined)[] {
 
 function present(
   turns: readonly Turn[],
-  key: 'requestsPerSecond' | 'bytesPerSecond' | 'busy' | 'p50' | 'p99',
+  key: 'requestsPerSecond' | 'bytesPerSecond' | 'busy' | 'p50' | 'p99' | 'resumed',
 ): number[] {
   return turns.map((turn) => turn[key]).filter((value) => value !== undefined);
 }

@@ -13,6 +13,10 @@ export interface Setup {
   readonly servers: number;
   /** Requests outstanding on one upstream connection (Portico's keepalive_pipeline); 0 leaves it off. */
   readonly pipeline: number;
+  /** Whether clients speak TLS, and may resume sessions by tickets; upstream servers never do. */
+  readonly tls: boolean;
+  /** Whether /websocket leads to the server that echoes messages. */
+  readonly websocket: boolean;
 }
 
 /** What a workload starts from. */
@@ -24,4 +28,6 @@ export const plainSetup: Setup = {
   balance: 'round_robin',
   servers: 1,
   pipeline: 0,
+  tls: false,
+  websocket: false,
 };

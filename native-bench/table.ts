@@ -5,6 +5,7 @@ import type { Unit } from './workloads.ts';
 /** What the cost of a workload is counted in. */
 export const unitNames: Readonly<Record<Unit, string>> = {
   request: 'us/request',
+  message: 'us/message',
   gigabyte: 'ms/GB',
   connection: 'kB/connection',
 };
@@ -15,11 +16,12 @@ export function formatTable(report: WorkloadReport): string {
   const added = report.lines.some((line) => Number.isFinite(line.added));
   const throughput = report.unit === 'gigabyte';
   const idle = report.unit === 'connection';
+  const handshakes = report.lines.some((line) => Number.isFinite(line.resumed));
   const columns: [string, (line: Line) => string][] = [
     ['', (line) => line.peer],
     ...(several ? [['', (line) => line.setup.label] as [string, (line: Line) => string]] : []),
     [unitNames[report.unit], (line) => formatNumber(line.cost)],
-    ['+-', (line) => (Number.isFinite(line.spread) ? `${Math.round(line.spread * 100)}%` : '')],
+    ['+-', (line) => formatShare(line.spread)],
     ['/nginx', (line) => formatRatio(line.ratioToNginx)],
     ...(several
       ? [['/own first', (line) => formatRatio(line.ratioToFirstSetup)] as [string, (line: Line) => string]]
@@ -35,11 +37,14 @@ export function formatTable(report: WorkloadReport): string {
       : ([
           throughput
             ? ['MB/s', (line) => formatNumber(line.bytesPerSecond / 1e6)]
-            : ['requests/s', (line) => formatNumber(line.requestsPerSecond)],
-          ['busy', (line) => (Number.isFinite(line.busy) ? `${Math.round(line.busy * 100)}%` : '')],
+            : [`${report.unit}s/s`, (line) => formatNumber(line.requestsPerSecond)],
+          ['busy', (line) => formatShare(line.busy)],
           ['p50 ms', (line) => formatNumber(line.p50 / 1000)],
           ['p99 ms', (line) => formatNumber(line.p99 / 1000)],
         ] as [string, (line: Line) => string][])),
+    ...(handshakes
+      ? [['resumed', (line) => formatShare(line.resumed)] as [string, (line: Line) => string]]
+      : []),
     ['MB', (line) => formatNumber(line.memory / 1024)],
   ];
   const rows = [
@@ -77,4 +82,9 @@ export function formatNumber(value: number): string {
 /** Two decimals; nothing for what is not known. */
 export function formatRatio(value: number): string {
   return Number.isFinite(value) ? value.toFixed(2) : '';
+}
+
+/** A share in per cent; nothing for what is not known. */
+function formatShare(value: number): string {
+  return Number.isFinite(value) ? `${Math.round(value * 100)}%` : '';
 }

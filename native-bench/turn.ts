@@ -1,9 +1,10 @@
 /** One turn of one contender: load for about a second, or idle connections, and what it cost. */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { processorBetween, processTree, readClocks, residentMemory } from './accounting.ts';
+import { processorBetween, processTree, type Reading, readClocks, residentMemory } from './accounting.ts';
 import type { Contender } from './contender.ts';
 import { weighIdle } from './idle.ts';
 import type { Placement } from './machine.ts';
+import { runHandshakes, runMessages } from './own-loads.ts';
 import type { Keeper } from './process-keeper.ts';
 import type { Workload } from './workloads.ts';
 import { describeErrors, type LoadResult, runWrk } from './wrk.ts';
@@ -12,7 +13,7 @@ import { describeErrors, type LoadResult, runWrk } from './wrk.ts';
 export interface Turn {
   /** What went wrong, in words: such a turn counts for nothing. Empty when nothing did. */
   readonly trouble: string;
-  /** In the workload's unit: microseconds a request, milliseconds a gigabyte, kilobytes a connection. */
+  /** In the workload's unit: microseconds a request or message, milliseconds a gigabyte, kilobytes a connection. */
   readonly cost: number;
   /** Microseconds of processor, over all threads of all its processes. */
   readonly processor?: number;
@@ -27,11 +28,13 @@ export interface Turn {
   /** Microseconds. */
   readonly p50?: number;
   readonly p99?: number;
+  /** Share of the TLS handshakes that resumed a session, where they are what is weighed. */
+  readonly resumed?: number;
   /** Resident memory right after, in kB. */
   readonly memory: number;
 }
 
-/** One run of wrk, with the proxy's clocks read before and after. */
+/** One run of the load, with the proxy's clocks read before and after. */
 export async function loadTurn(
   keeper: Keeper,
   workload: Workload,
@@ -39,20 +42,40 @@ export async function loadTurn(
   placement: Placement,
   seconds: number,
 ): Promise<Turn> {
-  const load = workload.load;
-  if (load === undefined) throw new Error(`${workload.name} has no load`);
-  const before = readClocks(processTree(contender.kept.pid));
+  const { kept, port, setup } = contender;
+  let before = readClocks(processTree(kept.pid));
+  let after: Reading | undefined;
   let result: LoadResult;
   try {
-    result = await runWrk(keeper, contender.port, { ...load, seconds }, placement.load);
+    if (workload.messages !== undefined) {
+      // Opening the connections is left out: it would cost as much as a hundred messages on each.
+      result = await runMessages(
+        keeper,
+        port,
+        { ...workload.messages, seconds },
+        placement.load,
+        () => {
+          before = readClocks(processTree(kept.pid));
+        },
+        () => {
+          after = readClocks(processTree(kept.pid));
+        },
+      );
+    } else if (workload.handshakes !== undefined) {
+      result = await runHandshakes(keeper, port, { ...workload.handshakes, seconds }, placement.load);
+    } else if (workload.load !== undefined) {
+      result = await runWrk(keeper, port, { ...workload.load, seconds, tls: setup.tls }, placement.load);
+      // wrk has dropped its connections in the middle of requests: their end belongs to this turn.
+      await sleep(20);
+    } else {
+      throw new Error(`${workload.name} has no load`);
+    }
   } catch (error) {
     // wrk does not begin where nobody listens: the proxy has ended in an earlier turn.
     return { trouble: (error as Error).message.replaceAll('\n', ' '), cost: Number.NaN, memory: 0 };
   }
-  // wrk has dropped its connections in the middle of requests: their end belongs to this turn.
-  await sleep(20);
-  const tree = processTree(contender.kept.pid);
-  const after = readClocks(tree);
+  const tree = processTree(kept.pid);
+  after ??= readClocks(tree);
   const processor = processorBetween(before, after);
   const carried = result.bytes + result.requests * (workload.uploaded ?? 0);
   const cost =
@@ -71,6 +94,7 @@ export async function loadTurn(
     // Answers that have not ended within the turn have no duration.
     p50: result.requests > 0 ? result.p50 : undefined,
     p99: result.requests > 0 ? result.p99 : undefined,
+    resumed: result.resumed === undefined ? undefined : result.resumed / Math.max(1, result.requests),
     memory: residentMemory(tree),
   };
 }
@@ -83,8 +107,11 @@ export async function idleTurn(
   placement: Placement,
   warmUp: number,
 ): Promise<Turn> {
-  await runWrk(keeper, contender.port, { path: '/small', connections: 64, seconds: warmUp }, placement.load);
-  const result = await weighIdle(keeper, contender.kept.pid, contender.port, connections, placement.load);
+  const { kept, port, setup } = contender;
+  const load = { path: '/small', connections: 64, seconds: warmUp, tls: setup.tls };
+  await runWrk(keeper, port, load, placement.load);
+  const kind = setup.websocket ? 'websocket' : setup.tls ? 'tls' : 'plain';
+  const result = await weighIdle(keeper, kept.pid, port, kind, connections, placement.load);
   return {
     trouble: result.trouble,
     cost: (result.after - result.before) / Math.max(1, result.open),

@@ -22,7 +22,7 @@ export type Progress = (text: string) => void;
 
 /**
  * Weighs one workload with all peers that can take part.
- * @param note called with one line for each peer that cannot
+ * @param note called with one line for each reason why some cannot, and for each that fails
  */
 export async function weigh(
   keeper: Keeper,
@@ -35,15 +35,16 @@ export async function weigh(
   note: (line: string) => void,
 ): Promise<Weighing> {
   const entries: { peer: Peer; setup: (typeof workload.setups)[number] }[] = [];
-  const noted = new Set<string>();
+  /** Who is left out, by reason: several of them have the same. */
+  const leftOut = new Map<string, Set<string>>();
   for (const setup of workload.setups) {
     for (const peer of peers) {
       const reason = peer.unable(setup);
       if (reason === undefined) entries.push({ peer, setup });
-      else if (!noted.has(peer.name)) note(`${peer.name} left out: ${reason}`);
-      if (reason !== undefined) noted.add(peer.name);
+      else leftOut.set(reason, (leftOut.get(reason) ?? new Set()).add(peer.name));
     }
   }
+  for (const [reason, names] of leftOut) note(`${[...names].join(', ')} left out: ${reason}`);
   const failures: string[] = [];
   const start = async (entry: (typeof entries)[number]): Promise<Contender | undefined> => {
     try {

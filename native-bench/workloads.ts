@@ -2,8 +2,11 @@
 import { plainSetup, type Setup } from './setup.ts';
 import type { Load } from './wrk.ts';
 
-/** What the cost is divided by: microseconds a request, milliseconds a gigabyte, kilobytes a connection. */
-export type Unit = 'request' | 'gigabyte' | 'connection';
+/**
+ * What the cost is divided by: microseconds a request or a message, milliseconds a gigabyte, kilobytes a
+ * connection.
+ */
+export type Unit = 'request' | 'message' | 'gigabyte' | 'connection';
 
 /** One kind of work. */
 export interface Workload {
@@ -11,17 +14,25 @@ export interface Workload {
   /** One line for the table and the chart. */
   readonly title: string;
   readonly unit: Unit;
-  /** What wrk does in each round; none for the idle connections, which wrk has no notion of. */
-  readonly load?: Omit<Load, 'seconds'>;
+  /** What wrk does in each round; none for what wrk cannot do: the next two, and idle connections. */
+  readonly load?: Omit<Load, 'seconds' | 'tls'>;
+  /** Messages over WebSockets, to a server that echoes them. */
+  readonly messages?: { readonly connections: number };
+  /** TLS connections, each for one request for /small; whether they resume the sessions of earlier ones. */
+  readonly handshakes?: { readonly connections: number; readonly resume: boolean };
   /** Bytes the proxy carries for a request beside those wrk has read: the upload. */
   readonly uploaded?: number;
-  /** How many connections lie idle. */
+  /** How many connections lie idle: of the kind that the setups speak of. */
   readonly idle?: number;
   /** How many times as long as the others' its turns are, where one answer takes most of a second. */
   readonly stretch?: number;
   /** Every peer takes part once with each; the first is what the others are compared with. */
   readonly setups: readonly Setup[];
-  /** Whether `--quick` has Node's libraries take part; elsewhere they always do, if they can. */
+  /** Whether `--quick` leaves it out, unless it is asked for by name. */
+  readonly thorough?: boolean;
+  /** Whether Node's libraries stay away, since another workload says the same of them. */
+  readonly withoutLibraries?: boolean;
+  /** Whether `--quick` has Node's libraries take part; elsewhere they do, if they can. */
   readonly librariesInQuick?: boolean;
   /** Whether what is weighed is what the second setup costs more than the first. */
   readonly added?: boolean;
@@ -64,6 +75,7 @@ export const workloads: readonly Workload[] = [
     unit: 'request',
     load: small,
     setups: [{ ...plainSetup, pipeline: 16 }],
+    withoutLibraries: true,
   },
   {
     name: 'connections',
@@ -78,6 +90,8 @@ export const workloads: readonly Workload[] = [
     unit: 'request',
     load: { path: '/16k', connections: 64 },
     setups: plain,
+    withoutLibraries: true,
+    thorough: true,
   },
   {
     name: '1m',
@@ -93,6 +107,8 @@ export const workloads: readonly Workload[] = [
     load: { path: '/100m', connections: 4 },
     stretch: 3,
     setups: plain,
+    withoutLibraries: true,
+    thorough: true,
   },
   {
     name: 'upload',
@@ -101,6 +117,7 @@ export const workloads: readonly Workload[] = [
     load: { path: '/upload', connections: 16, upload: 1_048_576 },
     uploaded: 1_048_576,
     setups: plain,
+    thorough: true,
   },
   {
     name: 'headers',
@@ -108,6 +125,8 @@ export const workloads: readonly Workload[] = [
     unit: 'request',
     load: { ...small, headers: largeHeaders },
     setups: plain,
+    withoutLibraries: true,
+    thorough: true,
   },
   {
     name: 'idle',
@@ -122,6 +141,7 @@ export const workloads: readonly Workload[] = [
     unit: 'request',
     load: small,
     setups: [{ ...plainSetup, servers: 32, balance: 'least_conn' }],
+    thorough: true,
   },
   {
     name: 'workers',
@@ -135,6 +155,7 @@ export const workloads: readonly Workload[] = [
       servers: 8,
       balance: 'least_conn',
     })),
+    thorough: true,
   },
   {
     name: 'access-log',
@@ -146,6 +167,53 @@ export const workloads: readonly Workload[] = [
       { ...plainSetup, label: 'log', accessLog: true },
     ],
     added: true,
+    withoutLibraries: true,
+    thorough: true,
+  },
+  {
+    name: 'tls',
+    title: 'TLS 1.3, keep-alive, 100-byte responses, 64 connections',
+    unit: 'request',
+    load: small,
+    setups: [{ ...plainSetup, tls: true }],
+  },
+  {
+    name: 'handshakes',
+    title: 'a full TLS 1.3 handshake for each request, ECDSA P-256',
+    unit: 'request',
+    handshakes: { connections: 64, resume: false },
+    setups: [{ ...plainSetup, tls: true }],
+  },
+  {
+    name: 'resumed',
+    title: 'a resumed TLS 1.3 handshake for each request',
+    unit: 'request',
+    handshakes: { connections: 64, resume: true },
+    setups: [{ ...plainSetup, tls: true }],
+    thorough: true,
+  },
+  {
+    name: 'idle-tls',
+    title: 'memory of each of 10,000 idle TLS connections',
+    unit: 'connection',
+    idle: 10_000,
+    setups: [{ ...plainSetup, tls: true, connections: 12_000 }],
+    thorough: true,
+  },
+  {
+    name: 'websocket',
+    title: 'messages over WebSockets and back, 32 bytes, 64 connections',
+    unit: 'message',
+    messages: { connections: 64 },
+    setups: [{ ...plainSetup, websocket: true }],
+  },
+  {
+    name: 'idle-websocket',
+    title: 'memory of each of 5,000 idle WebSockets',
+    unit: 'connection',
+    idle: 5_000,
+    setups: [{ ...plainSetup, websocket: true, connections: 12_000 }],
+    thorough: true,
   },
 ];
 

@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import type { Keeper, Kept } from './process-keeper.ts';
+import { tlsFiles } from './tls-files.ts';
 
 const script = fileURLToPath(new URL('load/report.lua', import.meta.url));
 
@@ -18,6 +19,8 @@ export interface Load {
   readonly headers?: readonly string[];
   /** Bytes of body to send with each request. */
   readonly upload?: number;
+  /** Whether to speak TLS. */
+  readonly tls?: boolean;
 }
 
 /** What wrk counted. */
@@ -38,6 +41,8 @@ export interface LoadResult {
   /** Microseconds. */
   readonly p50: number;
   readonly p99: number;
+  /** Of the handshakes, those that resumed a session. */
+  readonly resumed?: number;
 }
 
 /**
@@ -62,11 +67,12 @@ export async function runWrk(
       '--latency',
       `--script=${script}`,
       ...(load.headers ?? []).map((header) => `--header=${header}`),
-      `http://127.0.0.1:${port}${load.path}`,
+      `${load.tls ? 'https' : 'http'}://127.0.0.1:${port}${load.path}`,
       '--',
       String(load.upload ?? 0),
     ],
     cores,
+    environment: { OPENSSL_CONF: tlsFiles(keeper.directory).clientConfiguration },
   });
   if (!whole) await interruptAfter(wrk, load.seconds);
   await wrk.ended;

@@ -123,3 +123,10 @@ test('options are read, and what is not known is an error that says what is', ()
   assert.throws(() => readOptions(['--sweep', 'keepalive=1'], ''), /worker_connections or worker_processes/);
   assert.equal(readOptions(['--help'], ''), undefined);
 });
+
+test('a quick run leaves out what takes long, unless it is asked for by name', () => {
+  assert.ok(readOptions(['--quick'], '')?.workloads.includes('handshakes'));
+  assert.ok(!readOptions(['--quick'], '')?.workloads.includes('idle-tls'));
+  assert.ok(readOptions([], '')?.workloads.includes('idle-tls'));
+  assert.deepEqual(readOptions(['--quick', '--only', 'idle-tls'], '')?.workloads, ['idle-tls']);
+});

@@ -74,14 +74,15 @@ test('a sweep gives a workload one setup for each value', () => {
   );
 });
 
-test('the chart is well-formed, with a bar for each line and names escaped', () => {
+/** A report of so many workloads that look alike. */
+function reportOf(count: number): Report {
   const workload = summarize({
     workload: keepalive,
     placement: '',
     series: [series('portico', [20]), series('nginx', [10])],
     failures: [],
   });
-  const report: Report = {
+  return {
     date: '2026-01-02T03:04:05.000Z',
     command: '',
     machine: {
@@ -96,11 +97,35 @@ test('the chart is well-formed, with a bar for each line and names escaped', () 
     backend: 'nginx',
     method: { rounds: 1, seconds: 1, warmUp: 1 },
     notes: [],
-    workloads: [workload],
+    workloads: Array.from({ length: count }, () => workload),
   };
-  const chart = drawChart(report);
-  assert.equal(chart.match(/<rect /g)?.length, 3, 'the ground and two bars');
+}
+
+test('the chart is well-formed, with a bar for each line and names escaped', () => {
+  const chart = drawChart(reportOf(1));
+  assert.equal(chart.match(/<path /g)?.length, 2);
   assert.match(chart, /A &amp; B &lt;fast&gt;/);
-  assert.match(chart, /2\.00 {3}20\.0 us\/request/);
+  assert.match(chart, />2\.00<\/text>\n.*>20\.0 us\/request<\/text>/);
   assert.equal(chart.match(/<text/g)?.length, chart.match(/<\/text>/g)?.length);
+});
+
+test('a chart of many workloads has two columns, and is wider and not twice as high', () => {
+  const sizeOf = (chart: string) => /width="(\d+)" height="(\d+)"/.exec(chart)!.slice(1).map(Number);
+  const [narrow, low] = sizeOf(drawChart(reportOf(4)));
+  const [wide, high] = sizeOf(drawChart(reportOf(8)));
+  assert.ok(wide > 1.5 * narrow);
+  assert.equal(high, low);
+});
+
+test('a bar that is too long is cut, with its figure beside it', () => {
+  const report = reportOf(1);
+  const long = summarize({
+    workload: keepalive,
+    placement: '',
+    series: [series('undici', [90]), series('nginx', [10])],
+    failures: [],
+  });
+  const chart = drawChart({ ...report, workloads: [long] });
+  assert.match(chart, />9\.00<\/text>/);
+  assert.equal(chart.match(/Z(?=M)/g)?.length, 1, 'a bar in two parts');
 });
