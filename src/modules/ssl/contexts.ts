@@ -1,5 +1,5 @@
 /** What TLS handshakes of one server take: contexts of OpenSSL's, made of its directives, and keys for tickets. */
-import { constants, createHash, hkdfSync } from 'node:crypto';
+import { constants, createHash, hkdfSync, randomBytes } from 'node:crypto';
 import {
   createSecureContext,
   type SecureContext,
@@ -110,7 +110,11 @@ export function createContexts(
     certificateCompression: settings.ssl_certificate_compression ? ['zlib', 'brotli', 'zstd'] : undefined,
   };
   const authorities = { trusted: certificatesIn(trusted), told: certificatesIn(clientAuthorities) };
-  const create = (ticketKeys: Buffer) => createContext({ ...options, ticketKeys }, authorities, commanded);
+  const create: MakeContext = (key, newest) => {
+    const context = createContext({ ...options, ticketKeys: key }, authorities, commanded);
+    if (tickets) renewTickets(context, key, newest);
+    return context;
+  };
   const keys = readTicketKeys(settings.ssl_session_ticket_key, link);
   const recordSize = settings.ssl_buffer_size;
   return {
@@ -195,7 +199,18 @@ function createContext(
 /** The part of Node's contexts that its documentation leaves out, the same since its first versions. */
 interface NativeContext {
   addCACert?(pem: string): void;
+  /** Has the next one called for each ticket. */
+  enableTicketKeyCallback?(): void;
+  /**
+   * The keys for a ticket.
+   * @param name of the key that a client's ticket is encrypted with
+   * @param encrypts a ticket is being made; name and initialization vector of the result are put into it
+   */
+  onticketkeycallback?(name: Buffer, vector: Buffer, encrypts: boolean): TicketKeys;
 }
+
+/** What OpenSSL is told of a ticket, then keys of the HMAC and of AES, name, and initialization vector. */
+type TicketKeys = readonly [outcome: number, hmac: Buffer, aes: Buffer, name: Buffer, vector: Buffer];
 
 /**
  * A context that trusts authorities without telling clients of all of them. What Node's options add to a context is told,
@@ -263,12 +278,44 @@ function readTicketKeys(names: readonly string[] | undefined, link: Link): reado
   });
 }
 
+/** Makes the context for tickets that are encrypted with a key. @param newest gives the key for new tickets */
+type MakeContext = (key: Buffer, newest: () => Buffer) => SecureContext;
+
+// OpenSSL's SSL_CTX_set_tlsext_ticket_key_cb.
+const UNKNOWN_KEY = 0;
+const USE = 1;
+const USE_AND_RENEW = 2;
+const NOTHING = Buffer.alloc(16);
+
+/**
+ * Has a client that comes with a ticket given a new one, for clients use a ticket of TLS 1.3 only once (RFC 8446
+ * C.4). Node by itself never does that; where its contexts are not as this expects, it stays so.
+ */
+function renewTickets({ context }: SecureContext, own: Buffer, newest: () => Buffer): void {
+  const native = context as NativeContext;
+  if (typeof native.enableTicketKeyCallback !== 'function') return;
+  const name = own.subarray(0, 16);
+  native.onticketkeycallback = (asked, _vector, encrypts) => {
+    if (!encrypts) {
+      if (!asked.equals(name)) return [UNKNOWN_KEY, NOTHING, NOTHING, NOTHING, NOTHING];
+      return [USE_AND_RENEW, own.subarray(16, 32), own.subarray(32), NOTHING, NOTHING];
+    }
+    const key = newest();
+    return [USE, key.subarray(16, 32), key.subarray(32), key.subarray(0, 16), randomBytes(16)];
+  };
+  native.enableTicketKeyCallback();
+}
+
 /** `ssl_session_ticket_key`: the first encrypts, the others can only decrypt what they once encrypted. */
-function fixedKeys(keys: readonly Buffer[], create: (key: Buffer) => SecureContext): TlsContexts['choose'] {
+function fixedKeys(keys: readonly Buffer[], create: MakeContext): TlsContexts['choose'] {
   const contexts = new Map<string, SecureContext>();
   for (const key of keys) {
     const name = key.toString('latin1', 0, 16);
-    if (!contexts.has(name)) contexts.set(name, create(key));
+    if (!contexts.has(name))
+      contexts.set(
+        name,
+        create(key, () => keys[0]!),
+      );
   }
   const first = contexts.get(keys[0]!.toString('latin1', 0, 16))!;
   return (name) => (name === undefined ? first : (contexts.get(name) ?? first));
@@ -279,18 +326,15 @@ function fixedKeys(keys: readonly Buffer[], create: (key: Buffer) => SecureConte
  * decrypts for another one.
  * @param lifetime in seconds
  */
-function rotatingKeys(
-  secret: ProcessSecret,
-  lifetime: number,
-  create: (key: Buffer) => SecureContext,
-): TlsContexts['choose'] {
+function rotatingKeys(secret: ProcessSecret, lifetime: number, create: MakeContext): TlsContexts['choose'] {
   const keyOf = (period: number) =>
     Buffer.from(hkdfSync('sha256', secret.bytes, '', `ticket ${lifetime} ${period}`, 48));
   const periodNow = () => Math.floor((Date.now() - secret.madeAt) / (lifetime * 1000));
   const make = (period: number) => {
     const key = keyOf(period);
-    return { period, name: key.toString('latin1', 0, 16), context: create(key) };
+    return { period, key, name: key.toString('latin1', 0, 16), context: create(key, newest) };
   };
+  const newest = (): Buffer => current.key;
   let current = make(periodNow());
   let previous: typeof current | undefined;
   return (name) => {
@@ -304,7 +348,7 @@ function rotatingKeys(
     if (previous?.period !== period - 1) {
       const key = keyOf(period - 1);
       if (key.toString('latin1', 0, 16) !== name) return current.context;
-      previous = { period: period - 1, name, context: create(key) };
+      previous = { period: period - 1, key, name, context: create(key, newest) };
     }
     return previous.name === name ? previous.context : current.context;
   };

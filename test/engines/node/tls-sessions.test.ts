@@ -103,6 +103,18 @@ describe('sessions of TLS', () => {
     });
   }
 
+  test('a client that uses each ticket of TLS 1.3 once is given another one each time', async () => {
+    let session = await begin(port('tickets'), 'TLSv1.3');
+    for (let index = 0; index < CONNECTIONS; index++) {
+      const client = await tlsClient(port('tickets'), { session, minVersion: 'TLSv1.3' });
+      client.send('GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n');
+      assert.match(bodyOf(await client.closed()), /^r /);
+      const next = await client.session();
+      assert.ok(!next.equals(session));
+      session = next;
+    }
+  });
+
   test('a session ends after ssl_session_timeout', async () => {
     const session = await begin(port('short'), 'TLSv1.3');
     assert.match(bodyOf(await tlsGet(port('short'), '/', { session })), /^r /);
@@ -123,8 +135,17 @@ describe('sessions of TLS', () => {
       /^r /,
       'a.key can still decrypt',
     );
+    const client = await tlsClient(port('files'), { session: byFile });
+    client.send('GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n');
+    await client.closed();
+    const renewed = await client.session();
     portico.configure({ http: configuration('ssl_session_ticket_key c.key;') });
     assert.equal(await portico.reload(), 'done');
     assert.match(bodyOf(await tlsGet(port('files'), '/', { session: byFile })), /^\. /, 'a.key is gone');
+    assert.match(
+      bodyOf(await tlsGet(port('files'), '/', { session: renewed })),
+      /^r /,
+      'c.key has renewed it',
+    );
   });
 });
