@@ -19,7 +19,7 @@ prepare_uws() {
   fi
 }
 
-# What config/tls.conf shows to its clients; made anew before it expires.
+# What config/tls.conf and config/websocket.conf show to their clients; made anew before it expires.
 make_certificates() {
   if [ -z "$(find config/certificates -name authority.crt -mtime -300 2>/dev/null)" ]; then
     "$node" scripts/make-certificates.ts >&2
