@@ -13,8 +13,15 @@ import type { Descriptor, ListenFailure } from '../worker/messages.ts';
 export interface Acceptors {
   /** Listens, unless it does already. @returns what has gone wrong */
   open(address: ListenAddress): ListenFailure | undefined;
-  /** A worker takes connections from now on, of addresses that are open or will be. */
+  /**
+   * A worker takes connections from now on, of addresses that are open or will be; of one where it does already, by
+   * this instead, from `commit` on.
+   */
   join(worker: number, descriptors: readonly Descriptor[]): void;
+  /** Puts in use what workers have joined with where they had before. */
+  commit(): void;
+  /** Forgets it. */
+  abandon(): void;
   /** A worker takes no more. Connections that are on their way to it arrive before anything it is told afterwards. */
   leave(worker: number): void;
   /** Stops listening at all addresses but these. @param keys `listenerKey` of each */
@@ -28,24 +35,31 @@ export interface Acceptors {
 interface Acceptor {
   readonly app: UwsApp;
   readonly workers: Map<number, number>;
+  /** What workers are to be handed connections by instead, after `commit`. */
+  readonly prepared: Map<number, number>;
   socket: ListenSocket | undefined;
   /** The file of a Unix socket; '' for others. */
   path: string;
 }
 
+/** How the keys of addresses with TLS begin. */
+const TLS_KEY = 'uws ssl ';
+
 /** None at first. uWebSockets.js is loaded with the first one. */
 export function createAcceptors(): Acceptors {
   const acceptors = new Map<string, Acceptor>();
 
+  /** @param key `listenerKey` of an address of uWebSockets.js */
   function acceptorOf(key: string): Acceptor {
     let acceptor = acceptors.get(key);
     if (acceptor === undefined) {
-      const app = loadUws().App();
+      // It only hands over the bare connections: no handshake is ever done here. But its kind must be the workers'.
+      const app = key.startsWith(TLS_KEY) ? loadUws().SSLApp({}) : loadUws().App();
       // Without workers it accepts for itself: nobody would answer.
       app.filter((connection, count) => {
         if (count > 0) connection.close();
       });
-      acceptor = { app, workers: new Map(), socket: undefined, path: '' };
+      acceptor = { app, workers: new Map(), prepared: new Map(), socket: undefined, path: '' };
       acceptors.set(key, acceptor);
     }
     return acceptor;
@@ -80,14 +94,34 @@ export function createAcceptors(): Acceptors {
 
     join(worker, descriptors) {
       for (const { key, descriptor } of descriptors) {
-        const { app, workers } = acceptorOf(key);
+        const { app, workers, prepared } = acceptorOf(key);
+        if (workers.has(worker)) {
+          prepared.set(worker, descriptor);
+          continue;
+        }
         workers.set(worker, descriptor);
         app.addChildAppDescriptor(descriptor);
       }
     },
 
+    commit() {
+      for (const { app, workers, prepared } of acceptors.values()) {
+        for (const [worker, descriptor] of prepared) {
+          app.addChildAppDescriptor(descriptor);
+          app.removeChildAppDescriptor(workers.get(worker)!);
+          workers.set(worker, descriptor);
+        }
+        prepared.clear();
+      }
+    },
+
+    abandon() {
+      for (const { prepared } of acceptors.values()) prepared.clear();
+    },
+
     leave(worker) {
-      for (const { app, workers } of acceptors.values()) {
+      for (const { app, workers, prepared } of acceptors.values()) {
+        prepared.delete(worker);
         const descriptor = workers.get(worker);
         if (descriptor === undefined) continue;
         workers.delete(worker);

@@ -177,12 +177,11 @@ export async function check(
     },
   );
   try {
-    const site = await linkSite(loaded.scope, modules, runtime, (warning) =>
-      log.write('warn', formatWarning(warning)),
-    );
+    const warn = (warning: Warning) => log.write('warn', formatWarning(warning));
+    const site = await linkSite(loaded.scope, modules, runtime, warn);
     const addresses = site.listeners.map((listener) => listener.address);
     try {
-      for (const listener of site.listeners) engines[listener.address.engine].check(listener);
+      for (const listener of site.listeners) engines[listener.address.engine].check(listener, warn);
     } finally {
       site.close();
     }

@@ -50,6 +50,10 @@ export interface Crew {
   holds(address: ListenAddress): boolean;
   /** Stops listening, in the master, at all addresses but these, and forgets who has served the others. */
   keep(keys: ReadonlySet<string>): void;
+  /** Hands connections over by what workers have prepared for the configuration that is in use from now on. */
+  commit(): void;
+  /** Forgets what they have prepared. */
+  abandon(): void;
   /** Tells all workers, those that are ending too. */
   tellAll(message: MasterMessage): void;
   /** Whether a thread has not ended, or will not, that may not be ended from outside. */
@@ -152,13 +156,18 @@ export function createCrew(pool: WorkerPool, events: CrewEvents): Crew {
 
     holds(address) {
       if (address.family === 'unix') return this.serves(listenerKey(address));
-      return ENGINE_NAMES.some((engine) => this.serves(listenerKey({ ...address, engine })));
+      return ENGINE_NAMES.some((engine) =>
+        [false, true].some((ssl) => this.serves(listenerKey({ ...address, engine, ssl }))),
+      );
     },
 
     keep(kept) {
       acceptors.keep(kept);
       for (const keys of serving.values()) for (const key of keys) if (!kept.has(key)) keys.delete(key);
     },
+
+    commit: acceptors.commit,
+    abandon: acceptors.abandon,
 
     tellAll(message) {
       for (const worker of workers) worker.tell(message);

@@ -64,15 +64,21 @@ export function createListeningSockets(emptied: (site: Site) => void): Listening
         site.listeners.map(async (listener: Listener) => {
           const { address } = listener;
           const key = listenerKey(address);
-          if (!keys.includes(key) || open.has(key)) return;
-          const socket = engines[address.engine].open(listener, site);
-          open.set(key, socket);
+          if (!keys.includes(key)) return;
+          const present = open.get(key);
           try {
+            if (present !== undefined) {
+              const changed = present.prepare?.(listener);
+              if (changed !== undefined) descriptors.push({ key, descriptor: changed });
+              return;
+            }
+            const socket = engines[address.engine].open(listener, site);
+            open.set(key, socket);
             await socket.ready;
             const { descriptor } = socket;
             if (descriptor !== undefined) descriptors.push({ key, descriptor });
           } catch (error) {
-            open.delete(key);
+            if (present === undefined) open.delete(key);
             failures.push({ key, address: address.text, ...describeListenError(error) });
           }
         }),
@@ -82,7 +88,10 @@ export function createListeningSockets(emptied: (site: Site) => void): Listening
 
     abandon(site) {
       for (const [key, socket] of open) {
-        if (socket.site !== site) continue;
+        if (socket.site !== site) {
+          socket.abandon?.();
+          continue;
+        }
         open.delete(key);
         socket.close();
       }

@@ -28,7 +28,7 @@ import type { TlsConnection } from '../../core/tls.ts';
 import type { Timer } from '../../event/timers.ts';
 import type { RequestFraming } from '../../http/request-check.ts';
 import { AnswerWriter } from './answer-writer.ts';
-import type { UwsListener } from './listener.ts';
+import type { OpenApp, UwsListener } from './listener.ts';
 import type { UpgradeContext, UwsResponse } from './native.ts';
 import { addressText } from './remote-address.ts';
 import { type BodyConnection, RequestBodySource } from './request-body.ts';
@@ -55,6 +55,7 @@ export class UwsCarrier implements Carrier, DownstreamConnection, BodyConnection
   requests = 1;
 
   private readonly listener: UwsListener;
+  private readonly app: OpenApp;
   private response: UwsResponse;
   private state: number = OPEN;
   private exchange: Exchange | undefined = undefined;
@@ -73,8 +74,14 @@ export class UwsCarrier implements Carrier, DownstreamConnection, BodyConnection
   private closeAfterAnswer = false;
   private answerEnded = false;
 
-  constructor(listener: UwsListener, response: UwsResponse, webSocket: WebSocketRequest | undefined) {
+  constructor(
+    listener: UwsListener,
+    app: OpenApp,
+    response: UwsResponse,
+    webSocket: WebSocketRequest | undefined,
+  ) {
     this.listener = listener;
+    this.app = app;
     this.response = response;
     this.webSocket = webSocket;
     this.writer = new AnswerWriter();
@@ -446,7 +453,7 @@ export class UwsCarrier implements Carrier, DownstreamConnection, BodyConnection
   private tunnelClosed(): void {
     this.state = GONE;
     this.listener.requestOver();
-    this.listener.connectionOver();
+    this.listener.connectionOver(this.app);
     if (this.answerEnded) this.letGo();
   }
 }

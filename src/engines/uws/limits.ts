@@ -1,11 +1,10 @@
 /**
- * What this engine cannot do: the one list, from which both the check of a configuration and docs/engines.md are made.
+ * What this engine cannot do: the one list, from which both the check of a configuration (check-limits.ts) and
+ * docs/engines.md are made.
  *
  * Where a directive asks for something it cannot do, the configuration is refused; what no directive asks for is only
  * documented. Directives are known here by their names alone, for an engine knows no modules.
  */
-import type { Scope } from '../../config/scope.ts';
-import { ConfigError, type Statement } from '../../config/statement.ts';
 import { parseMilliseconds, parseNumber, parseSize } from '../../config/values.ts';
 import { DEFAULT_BACKLOG } from '../../core/listen.ts';
 import type { Listener } from '../../core/site.ts';
@@ -28,6 +27,8 @@ export interface DirectiveLimit {
   /** Whether these arguments ask for what cannot be done. */
   readonly refuses: (args: readonly string[]) => boolean;
   readonly why: string;
+  /** It is only warned of: nobody but clients who measure it can tell. */
+  readonly warns?: boolean;
 }
 
 const always = () => true;
@@ -127,6 +128,102 @@ export const DIRECTIVE_LIMITS: readonly DirectiveLimit[] = [
   { directive: 'early_hints', values: '', refuses: always, why: 'there are no interim answers' },
 ];
 
+const SPOKEN = ['tlsv1.2', 'tlsv1.3'];
+/** Accepted by nginx, and spoken by nobody. */
+const FORGOTTEN = ['sslv2', 'sslv3'];
+/** `auto`, and what that comes to, in the names that it goes by. */
+const CURVES = /^(auto|x25519:(prime256v1|p-256|secp256r1):(secp384r1|p-384))$/i;
+/** TLS's own limit. */
+const LARGEST_RECORD = 16 * 1024;
+
+/** Directives of a server with TLS: what counts is the value that holds for the server. */
+export const TLS_LIMITS: readonly DirectiveLimit[] = [
+  {
+    directive: 'ssl_protocols',
+    values: 'all but `TLSv1.2 TLSv1.3`',
+    refuses: (args) => {
+      const wanted = args.map((name) => name.toLowerCase()).filter((name) => !FORGOTTEN.includes(name));
+      return !SPOKEN.every((name) => wanted.includes(name)) || wanted.some((name) => !SPOKEN.includes(name));
+    },
+    why: 'TLS 1.2 and 1.3 are always spoken, and no other',
+  },
+  {
+    directive: 'ssl_prefer_server_ciphers',
+    values: 'on',
+    refuses: isOn,
+    why: "the client's preference counts",
+  },
+  {
+    directive: 'ssl_ecdh_curve',
+    values: 'all but `auto` and `X25519:prime256v1:secp384r1`',
+    refuses: ([value = '']) => !CURVES.test(value),
+    why: 'it is always X25519, P-256 or P-384',
+  },
+  { directive: 'ssl_dhparam', values: '', refuses: always, why: 'there are no ciphers with finite-field DH' },
+  { directive: 'ssl_conf_command', values: '', refuses: always, why: 'BoringSSL has none' },
+  {
+    directive: 'ssl_verify_client',
+    values: 'all but `off`',
+    refuses: ([value]) => value?.toLowerCase() !== 'off',
+    why: 'clients are not asked for certificates',
+  },
+  {
+    directive: 'ssl_session_tickets',
+    values: 'off',
+    refuses: isOff,
+    why: 'sessions are always given to clients as tickets',
+  },
+  {
+    directive: 'ssl_session_ticket_key',
+    values: '',
+    refuses: always,
+    why: 'each worker has its own key for tickets',
+  },
+  {
+    directive: 'ssl_session_cache',
+    values: 'off',
+    refuses: (args) => args.includes('off'),
+    why: 'each worker remembers sessions',
+  },
+  {
+    directive: 'ssl_session_timeout',
+    values: '',
+    refuses: always,
+    why: 'a session always lasts for two hours, with TLS 1.3 for two days',
+    warns: true,
+  },
+  {
+    directive: 'ssl_buffer_size',
+    values: `below ${LARGEST_RECORD / 1024}k`,
+    refuses: ([size = '']) => (parseSize(size) ?? 0) < LARGEST_RECORD,
+    why: 'records are as long as TLS lets them be',
+  },
+  {
+    directive: 'ssl_certificate_compression',
+    values: 'on',
+    refuses: isOn,
+    why: 'certificates are not compressed',
+  },
+];
+
+/** What is refused by what it says: check-limits.ts. */
+export const CERTIFICATE_LIMITS = {
+  kinds: 'a server has one certificate, with one kind of key',
+  names: 'only whole names, and those that begin with an asterisk, can have a certificate of their own',
+  certificate: 'BoringSSL cannot use this certificate or its key',
+  ciphers: 'BoringSSL knows none of them, or not what they are combined with',
+} as const;
+
+/** Directives wherever they stand, for servers with TLS. */
+export const TLS_STATEMENT_LIMITS: readonly DirectiveLimit[] = [
+  {
+    directive: 'error_page',
+    values: '497',
+    refuses: (args) => args.slice(0, -1).includes('497'),
+    why: 'plain HTTP on a port with TLS is not answered',
+  },
+];
+
 /** A parameter of `listen` that cannot be obeyed. */
 export interface ListenLimit {
   readonly parameter: string;
@@ -167,6 +264,22 @@ export const VARIABLE_LIMITS: ReadonlyMap<string, string> = new Map([
   ['pipe', 'there is no pipelining'],
 ]);
 
+/** The same, of listeners with TLS. */
+export const TLS_VARIABLE_LIMITS: ReadonlyMap<string, string> = new Map([
+  ...[
+    'ssl_protocol',
+    'ssl_cipher',
+    'ssl_ciphers',
+    'ssl_curve',
+    'ssl_curves',
+    'ssl_sigalgs',
+    'ssl_session_id',
+    'ssl_session_reused',
+    'ssl_server_name',
+  ].map((name) => [name, 'nothing is known of a handshake'] as const),
+  ['ssl_alpn_protocol', 'there is no ALPN'],
+]);
+
 /** What nothing in a configuration asks for, and is different all the same. Tests go by the names. */
 export const GENERAL_LIMITS = {
   'HTTP/1.0':
@@ -200,57 +313,25 @@ export const GENERAL_LIMITS = {
 /** The name of something that this engine does in another way. */
 export type GeneralLimit = keyof typeof GENERAL_LIMITS;
 
-/**
- * Checks that a listener asks for nothing that this engine cannot do.
- * @throws ConfigError that names the directive and the listener
- */
-export function checkLimits(listener: Listener): void {
-  const at = listener.address.text;
-  checkListen(listener);
-  for (const { scope } of listener.all) {
-    checkScope(scope, at);
-    for (let outer = scope.parent; outer !== undefined; outer = outer.parent) {
-      // Tables, such as a `map`, may be another listener's.
-      for (const { statement } of outer.entries)
-        if (statement.block === undefined) checkStatement(statement, at);
-    }
-  }
-}
-
-function checkScope(scope: Scope, at: string): void {
-  for (const { statement, scope: block } of scope.entries) {
-    checkStatement(statement, at);
-    if (block !== undefined) checkScope(block, at);
-  }
-}
-
-function refuse(statement: Statement, what: string, at: string, why: string): never {
-  throw new ConfigError(`${what} is not possible with the engine "uws" of ${at}: ${why}`, { statement });
-}
-
-function checkListen(listener: Listener): void {
-  for (const { parameter, refuses, why } of LISTEN_LIMITS) {
-    if (!refuses(listener)) continue;
-    const { scope } = listener.servers.default;
-    const statement = scope.statements('listen')[0] ?? scope.statement!;
-    refuse(statement, `"listen" with ${parameter}`.replaceAll('`', ''), listener.address.text, why);
-  }
-}
-
-function checkStatement(statement: Statement, at: string): void {
-  const { name, args } = statement;
-  for (const limit of DIRECTIVE_LIMITS) {
-    if (limit.directive === name && limit.refuses(args)) {
-      refuse(statement, `"${[name, ...args].join(' ')}"`, at, limit.why);
-    }
-  }
-  // A format belongs to no listener: it may be another one's.
-  if (name === 'log_format') return;
-  for (const word of args) {
-    if (!word.includes('$')) continue;
-    for (const [, variable = ''] of word.matchAll(/\$\{?(\w+)/g)) {
-      const why = VARIABLE_LIMITS.get(variable);
-      if (why !== undefined) refuse(statement, `"$${variable}"`, at, why);
-    }
-  }
-}
+/** The same, of listeners with TLS. */
+export const TLS_GENERAL_LIMITS = {
+  library:
+    "TLS is BoringSSL's. `ssl_ciphers` is read by its rules: what it does not have, such as DHE, CCM, ARIA, Camellia and " +
+    'CBC with SHA-256, is left out.',
+  resumption:
+    'A session is resumed where it began: by the same worker, until certificates change. A client that meets another ' +
+    'worker, one time in two with two of them, makes a new one. `ssl_session_cache` (but for `off`) changes nothing.',
+  ALPN: 'ALPN is not answered, which clients take for HTTP/1.1.',
+  'plain HTTP': 'Plain HTTP on a port with TLS is not answered (497): the connection is closed.',
+  'handshakes in the log':
+    'Handshakes that fail are in no log. Where `ssl_reject_handshake` fails them, the alert is `internal_error` or ' +
+    '`handshake_failure`.',
+  'handshake timeout':
+    'The handshake and the first request together have to be there within `client_header_timeout`.',
+  names:
+    'A name of more than ten labels gets the certificate of the default server. Names with certificates of their own are ' +
+    'written to standard output by uWebSockets.js when they are set up.',
+  memory:
+    'Certificates that a reload has replaced stay in memory: some 40 kB in each worker, and 14 kB for each name with a ' +
+    'certificate of its own.',
+} as const;

@@ -4,8 +4,11 @@
  *
  * There is an object for each request and none for a connection: between requests uWebSockets.js tells nothing of one. So
  * an idle connection cannot be closed by itself. All of them can, together, once no request is under way.
+ *
+ * A reload that changes certificates puts another app in the place of the one there is, which is left to those who are
+ * connected already, and closed when the last of them has gone.
  */
-import { ConfigError } from '../../config/statement.ts';
+import { ConfigError, type Warning } from '../../config/statement.ts';
 import { Exchange } from '../../core/exchange.ts';
 import { finalize } from '../../core/finalize.ts';
 import { requestHeadLimits } from '../../core/head-limits.ts';
@@ -17,14 +20,24 @@ import { chooseServer, type TlsConnection } from '../../core/tls.ts';
 import { KnownHeader } from '../../http/header-names.ts';
 import { type ProtocolError, requestError } from '../../http/protocol-error.ts';
 import { checkRequestHead, type RequestFraming } from '../../http/request-check.ts';
-import { COMPLETE, NEED_MORE, type RequestHead, RequestHeadParser } from '../../http/request-head.ts';
+import { COMPLETE, NEED_MORE, type RequestHead } from '../../http/request-head.ts';
+import { RequestHeadParser } from '../../http/request-head-parser.ts';
 import { ACCEPTED, ACTIVE_CONNECTIONS, HANDLED, REQUESTS, WAITING, WRITING } from '../../shared/counters.ts';
 import type { EngineListener } from '../engine.ts';
 import { UwsCarrier } from './carrier.ts';
-import { checkLimits, LONGEST_MESSAGE, LONGEST_TIMEOUT, TIMEOUT_STEP } from './limits.ts';
-import { loadUws, type UpgradeContext, type UwsApp, type UwsRequest, type UwsResponse } from './native.ts';
+import { checkLimits } from './check-limits.ts';
+import { LONGEST_MESSAGE, LONGEST_TIMEOUT, TIMEOUT_STEP } from './limits.ts';
+import {
+  loadUws,
+  type UpgradeContext,
+  type UwsApp,
+  type UwsBehaviour,
+  type UwsRequest,
+  type UwsResponse,
+} from './native.ts';
 import { readHead } from './request-head.ts';
 import { holdSpareConnection, releaseSpareConnection } from './spare-connection.ts';
+import { describeTls, openTlsApp, planTls, type TlsPlan } from './tls.ts';
 
 /** Bytes a second below which uWebSockets.js calls a client too slow. */
 const THROUGHPUT = 16 * 1024;
@@ -33,21 +46,46 @@ const LARGEST_PIECE = 512 * 1024;
 /** How long a connection that is to be closed may wait for its client to do so, in milliseconds. */
 const CLOSING_TIMEOUT = 5000;
 
+const WEBSOCKETS: Omit<UwsBehaviour, 'upgrade'> = {
+  compression: 0,
+  maxPayloadLength: LONGEST_MESSAGE,
+  maxBackpressure: 0,
+  idleTimeout: 0,
+  sendPingsAutomatically: false,
+  open: (socket) => socket.tunnel.opened(socket),
+  message: (socket, message, binary) => socket.tunnel.message(message, binary),
+  ping: (socket, message) => socket.tunnel.pinged(message),
+  pong: (socket, message) => socket.tunnel.ponged(message),
+  drain: (socket) => socket.tunnel.drained(),
+  close: (socket, code, reason) => socket.tunnel.clientClosed(code, reason),
+};
+
 /** Filled by every check, read at once: one for the thread is enough. */
 const framing: RequestFraming = { contentLength: -1, chunked: false, connection: 'none' };
 const NO_BODY: RequestFraming = { contentLength: -1, chunked: false, connection: 'close' };
+
+/** An app, and how many are connected to it. */
+export interface OpenApp {
+  readonly app: UwsApp;
+  /** What its certificates are; undefined without TLS. */
+  readonly plan: TlsPlan | undefined;
+  connections: number;
+}
 
 export class UwsListener implements EngineListener {
   readonly runtime: Runtime;
   readonly ready: Promise<void>;
   readonly descriptor: number;
-  readonly scheme: 'http' | 'https' = 'http';
-  readonly tls: TlsConnection | undefined = undefined;
+  readonly scheme: 'http' | 'https';
+  tls: TlsConnection | undefined;
   site: Site;
   /** Bytes of a body after which uWebSockets.js is about to judge the client's speed. */
   countedBytes = 0;
 
-  private readonly app: UwsApp;
+  /** The one that gets new connections is last. */
+  private apps: OpenApp[] = [];
+  /** Made for a configuration that is not in use yet. */
+  private prepared: OpenApp | undefined = undefined;
   private listener: Listener;
   private defaultServer: Server;
   private parser: RequestHeadParser;
@@ -69,27 +107,32 @@ export class UwsListener implements EngineListener {
     this.runtime = site.runtime;
     this.defaultServer = listener.servers.default;
     this.parser = this.makeParser();
-    const app = loadUws().App();
-    this.app = app;
+    const isTls = listener.servers.ssl;
+    this.scheme = isTls ? 'https' : 'http';
+    this.tls = isTls ? describeTls(listener.servers) : undefined;
+    const opened = this.openApp(isTls ? planTls(listener) : undefined);
+    this.apps.push(opened);
     this.readTimeouts();
-    app.filter((connection, count) => this.onConnection(connection, count));
-    app.any('/*', (response, request) => this.onRequest(response, request, undefined));
-    app.ws('/*', {
-      compression: 0,
-      maxPayloadLength: LONGEST_MESSAGE,
-      maxBackpressure: 0,
-      idleTimeout: 0,
-      sendPingsAutomatically: false,
-      upgrade: (response, request, context) => this.onRequest(response, request, context),
-      open: (socket) => socket.tunnel.opened(socket),
-      message: (socket, message, binary) => socket.tunnel.message(message, binary),
-      ping: (socket, message) => socket.tunnel.pinged(message),
-      pong: (socket, message) => socket.tunnel.ponged(message),
-      drain: (socket) => socket.tunnel.drained(),
-      close: (socket, code, reason) => socket.tunnel.clientClosed(code, reason),
-    });
-    this.descriptor = app.getDescriptor();
+    this.descriptor = opened.app.getDescriptor();
     this.ready = holdSpareConnection();
+  }
+
+  private openApp(plan: TlsPlan | undefined): OpenApp {
+    const route = (app: UwsApp): void => {
+      app.any('/*', (response, request) => this.onRequest(opened, response, request, undefined));
+      app.ws('/*', {
+        ...WEBSOCKETS,
+        upgrade: (response, request, context) => this.onRequest(opened, response, request, context),
+      });
+    };
+    let app: UwsApp;
+    if (plan === undefined) {
+      app = loadUws().App();
+      route(app);
+    } else app = openTlsApp(plan, route);
+    const opened: OpenApp = { app, plan, connections: 0 };
+    app.filter((connection, count) => this.onConnection(opened, connection, count));
+    return opened;
   }
 
   get port(): number {
@@ -110,17 +153,43 @@ export class UwsListener implements EngineListener {
     if (waiting !== undefined) for (const serve of waiting) serve();
   }
 
+  prepare(listener: Listener): number | undefined {
+    const { prepared } = this;
+    this.prepared = undefined;
+    prepared?.app.close();
+    const { plan: present } = this.apps.at(-1)!;
+    if (present === undefined) return undefined;
+    const plan = planTls(listener);
+    if (plan.identity === present.identity) return undefined;
+    this.prepared = this.openApp(plan);
+    return this.prepared.app.getDescriptor();
+  }
+
+  abandon(): void {
+    const { prepared } = this;
+    this.prepared = undefined;
+    prepared?.app.close();
+  }
+
   replace(listener: Listener, site: Site): void {
+    const { prepared } = this;
+    this.prepared = undefined;
     this.listener = listener;
     this.site = site;
     this.defaultServer = listener.servers.default;
+    if (this.tls !== undefined) this.tls = describeTls(listener.servers);
     this.parser = this.makeParser();
+    if (prepared !== undefined) {
+      const old = this.apps.at(-1)!;
+      this.apps.push(prepared);
+      this.lookWhetherUnused(old);
+    }
     this.readTimeouts();
   }
 
   close(): void {
     this.waiting = undefined;
-    this.closeApp();
+    this.closeApps();
   }
 
   retire(emptied: () => void): void {
@@ -130,16 +199,28 @@ export class UwsListener implements EngineListener {
   }
 
   destroyConnections(): void {
-    this.closeApp();
+    this.closeApps();
   }
 
   /** Every connection ends here and now; what the master has handed over and has not arrived yet is refused. */
-  private closeApp(): void {
+  private closeApps(): void {
     if (this.closed) return;
     this.closed = true;
-    this.app.close();
+    this.abandon();
+    for (const { app } of this.apps) app.close();
     releaseSpareConnection();
     this.tellEmptied();
+  }
+
+  /** An app that gets no new connections is closed when it has none. */
+  private lookWhetherUnused(opened: OpenApp): void {
+    if (opened.connections > 0) return;
+    // Not inside a call of uWebSockets.js, and behind a connection that the master has handed over just before.
+    setImmediate(() => {
+      if (this.closed || opened.connections > 0 || !this.apps.includes(opened)) return;
+      this.apps = this.apps.filter((other) => other !== opened);
+      opened.app.close();
+    });
   }
 
   private tellEmptied(): void {
@@ -153,7 +234,7 @@ export class UwsListener implements EngineListener {
     if (!this.retired || this.closed || this.busy > 0) return;
     // Not inside a call of uWebSockets.js, and behind a connection that the master has handed over just before.
     setImmediate(() => {
-      if (this.busy === 0) this.closeApp();
+      if (this.busy === 0) this.closeApps();
     });
   }
 
@@ -169,7 +250,7 @@ export class UwsListener implements EngineListener {
   private readTimeouts(): void {
     const { settings } = this.defaultServer;
     this.idleTimeout = timeoutSeconds(settings.client_header_timeout);
-    if (!this.idleTimeoutLifted) this.app.setIdleTimeout(this.idleTimeout);
+    if (!this.idleTimeoutLifted) this.setIdleTimeout(this.idleTimeout);
     this.responseTimeout = -1;
     this.setResponseTimeout(settings.keepalive_timeout.timeout);
     this.countedBytes = Math.max(0, THROUGHPUT * this.idleTimeout - LARGEST_PIECE);
@@ -182,13 +263,23 @@ export class UwsListener implements EngineListener {
   setResponseTimeout(milliseconds: number): void {
     if (milliseconds === this.responseTimeout) return;
     this.responseTimeout = milliseconds;
-    this.app.setResponseTimeout(timeoutSeconds(milliseconds === 0 ? CLOSING_TIMEOUT : milliseconds));
+    this.setResponseSeconds(timeoutSeconds(milliseconds === 0 ? CLOSING_TIMEOUT : milliseconds));
+  }
+
+  private setResponseSeconds(seconds: number): void {
+    const { apps } = this;
+    for (let index = 0; index < apps.length; index++) apps[index]!.app.setResponseTimeout(seconds);
   }
 
   /** uWebSockets.js starts this timeout also where it begins to read again, which is not wanted there. */
   withoutResponseTimeout(): void {
     this.responseTimeout = -1;
-    this.app.setResponseTimeout(0);
+    this.setResponseSeconds(0);
+  }
+
+  private setIdleTimeout(seconds: number): void {
+    const { apps } = this;
+    for (let index = 0; index < apps.length; index++) apps[index]!.app.setIdleTimeout(seconds);
   }
 
   /**
@@ -198,18 +289,32 @@ export class UwsListener implements EngineListener {
   private withoutIdleTimeout(): void {
     if (this.idleTimeoutLifted || this.idleTimeout === 0) return;
     this.idleTimeoutLifted = true;
-    this.app.setIdleTimeout(0);
+    this.setIdleTimeout(0);
     setImmediate(() => {
       this.idleTimeoutLifted = false;
-      if (!this.closed) this.app.setIdleTimeout(this.idleTimeout);
+      if (!this.closed) this.setIdleTimeout(this.idleTimeout);
     });
+  }
+
+  /**
+   * A connection that begins while the timeout for heads is lifted would have none. Where uWebSockets.js begins to read
+   * again it starts the other one, which may be as long.
+   */
+  private startIdleTimeout(connection: UwsResponse): void {
+    const { responseTimeout } = this;
+    this.setResponseSeconds(this.idleTimeout);
+    connection.pause();
+    connection.resume();
+    this.responseTimeout = -1;
+    if (responseTimeout === -1) this.setResponseSeconds(0);
+    else this.setResponseTimeout(responseTimeout);
   }
 
   // ---- connections ----
 
-  private onConnection(connection: UwsResponse, count: 1 | -1): void {
+  private onConnection(opened: OpenApp, connection: UwsResponse, count: 1 | -1): void {
     if (count < 0) {
-      if (!this.refusing) this.connectionOver();
+      if (!this.refusing) this.connectionOver(opened);
       return;
     }
     const { counters, connections } = this.runtime;
@@ -223,10 +328,16 @@ export class UwsListener implements EngineListener {
     counters.add(HANDLED, 1);
     counters.add(ACTIVE_CONNECTIONS, 1);
     counters.add(WAITING, 1);
+    opened.connections++;
+    // Handed over so late that the app was given up already.
+    if (opened !== this.prepared && !this.apps.includes(opened)) this.apps.unshift(opened);
+    if (this.idleTimeoutLifted) this.startIdleTimeout(connection);
   }
 
   /** A connection has ended: of a WebSocket its carrier says so, of all others uWebSockets.js. */
-  connectionOver(): void {
+  connectionOver(opened: OpenApp): void {
+    opened.connections--;
+    if (opened !== this.apps.at(-1)) this.lookWhetherUnused(opened);
     const { counters, connections } = this.runtime;
     counters.add(ACTIVE_CONNECTIONS, -1);
     counters.add(WAITING, -1);
@@ -242,12 +353,17 @@ export class UwsListener implements EngineListener {
 
   // ---- requests ----
 
-  private onRequest(response: UwsResponse, request: UwsRequest, context: UpgradeContext | undefined): void {
+  private onRequest(
+    opened: OpenApp,
+    response: UwsResponse,
+    request: UwsRequest,
+    context: UpgradeContext | undefined,
+  ): void {
     const webSocket =
       context !== undefined && request.getHeader('upgrade').toLowerCase() === 'websocket'
         ? { context, key: request.getHeader('sec-websocket-key') }
         : undefined;
-    const carrier = new UwsCarrier(this, response, webSocket);
+    const carrier = new UwsCarrier(this, opened, response, webSocket);
     this.busy++;
     const { counters } = this.runtime;
     counters.move(WAITING, WRITING);
@@ -320,9 +436,10 @@ function timeoutSeconds(milliseconds: number): number {
 
 /**
  * Whether this engine can serve a listener as it is configured.
+ * @param warn hears of what hardly anybody can tell
  * @throws ConfigError where it cannot, or cannot be loaded at all
  */
-export function checkUwsListener(listener: Listener): void {
+export function checkUwsListener(listener: Listener, warn: (warning: Warning) => void): void {
   try {
     loadUws();
   } catch (error) {
@@ -331,7 +448,7 @@ export function checkUwsListener(listener: Listener): void {
       { statement: listener.servers.default.scope.statements('listen')[0], cause: error },
     );
   }
-  checkLimits(listener);
+  checkLimits(listener, warn);
 }
 
 /** Opens an address; the master has to be told the descriptor. */

@@ -125,23 +125,30 @@ export interface UwsApp {
   setIdleTimeout(seconds: number): void;
   /** Seconds a connection may rest after an answer, or not take any of it; 0 for no limit. */
   setResponseTimeout(seconds: number): void;
+  /**
+   * TLS: clients that ask for this name (SNI) get this certificate; says nothing where it cannot be used. Their requests
+   * then go to handlers of their own: see `domain`. Not to be taken back, for those handlers go at once.
+   */
   addServerName(pattern: string, options: UwsTlsOptions): void;
+  /** Handlers that are added from now on are for clients that have asked for this name. Says so on standard output. */
+  domain(pattern: string): void;
+  /** Called inside a handshake for a name that is not there, which may then be added. */
+  missingServerName(handler: (name: string) => void): void;
   /** Ends all connections, and stops listening. */
   close(): void;
 }
 
+/** A certificate with its chain, a key, BoringSSL's list of ciphers. The files are read before the call returns. */
 export interface UwsTlsOptions {
-  readonly key_file_name?: string;
-  readonly cert_file_name?: string;
-  readonly ca_file_name?: string;
-  readonly passphrase?: string;
-  readonly dh_params_file_name?: string;
-  readonly ssl_ciphers?: string;
-  readonly ssl_prefer_low_memory_usage?: boolean;
+  readonly key_file_name?: string | undefined;
+  readonly cert_file_name?: string | undefined;
+  readonly ssl_ciphers?: string | undefined;
+  readonly ssl_prefer_low_memory_usage?: boolean | undefined;
 }
 
 export interface Uws {
   App(): UwsApp;
+  /** @throws Error where the certificate, the key or the ciphers cannot be used */
   SSLApp(options: UwsTlsOptions): UwsApp;
   us_listen_socket_close(socket: ListenSocket): void;
   _cfg(option: 'silent'): void;

@@ -2,7 +2,8 @@
  * A request's head as uWebSockets.js gives it, made into ours: it is put together again as text and read by the parser
  * that reads all heads, so that limits, checks and what a request looks like to the modules are the same for all engines.
  */
-import type { ParseOutcome, RequestHeadParser } from '../../http/request-head.ts';
+import type { ParseOutcome } from '../../http/request-head.ts';
+import type { RequestHeadParser } from '../../http/request-head-parser.ts';
 import { LONGEST_HEAD, type UwsRequest } from './native.ts';
 
 /** Heads are put together here; nothing of it outlives `readHead`. Longer than a head by what uWebSockets.js leaves out. */

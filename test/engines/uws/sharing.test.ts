@@ -7,6 +7,7 @@ import { startBackend } from '../../integration/endurance-load.ts';
 import { type Client, get, isRefused, openClient } from '../../support/client.ts';
 import { crashable, createSandbox, type RunningPortico, startPortico } from '../../support/portico.ts';
 import { freePort, freePorts } from '../../support/ports.ts';
+import { writeCertificate } from '../../support/tls-client.ts';
 import { until } from '../../support/wait.ts';
 
 let asked = 0;
@@ -15,40 +16,56 @@ let asked = 0;
 async function openKnown(
   portico: RunningPortico,
   to: Parameters<typeof openClient>[0],
+  tls = false,
 ): Promise<{ client: Client; thread: number }> {
-  const client = await openClient(to);
+  const client = await openClient(to, tls);
   const name = `/worker/${++asked}`;
   assert.equal((await client.get(name)).status, 404);
   const line = await portico.logged(`"GET ${name} HTTP/1.1"`);
   return { client, thread: Number(/ \d+#(\d+): /.exec(line)?.[1]) };
 }
 
-function status(port: number): Promise<string> {
-  return get(port, '/status').then(
+function status(port: number, tls = false): Promise<string> {
+  return get(port, '/status', tls).then(
     ({ body }) =>
       `${/Active connections: (\d+)/.exec(body)?.[1]} ${/Reading: \d+ Writing: \d+ Waiting: \d+/.exec(body)?.[0]}`,
   );
 }
 
+/** A sandbox with a certificate. */
+function createTlsSandbox() {
+  const sandbox = createSandbox();
+  writeCertificate(sandbox, 'server', { name: 'localhost' });
+  return sandbox;
+}
+
+const listen = (port: number, tls: boolean) =>
+  tls
+    ? `listen 127.0.0.1:${port} ssl; ssl_certificate server.crt; ssl_certificate_key server.key;`
+    : `listen 127.0.0.1:${port};`;
+
 describe('a listener of the uws engine', { concurrency: 3 }, () => {
-  test('hands connections that are made one after the other to two workers evenly, exactly', async () => {
-    const port = await freePort();
-    await using portico = await startPortico({
-      engine: 'uws',
-      workers: 2,
-      http: `server { listen 127.0.0.1:${port}; root nowhere; }`,
+  for (const tls of [false, true])
+    test(`hands connections that are made one after the other to two workers evenly, exactly${tls ? ', over TLS' : ''}`, async () => {
+      const port = await freePort();
+      using sandbox = createTlsSandbox();
+      await using portico = await startPortico({
+        sandbox,
+        engine: 'uws',
+        workers: 2,
+        http: `server { ${listen(port, tls)} root nowhere; }`,
+      });
+      const counts = new Map<number, number>();
+      const order: number[] = [];
+      for (let count = 0; count < 100; count++) {
+        const { client, thread } = await openKnown(portico, port, tls);
+        counts.set(thread, (counts.get(thread) ?? 0) + 1);
+        order.push(thread);
+        client.close();
+      }
+      assert.deepEqual([...counts.values()], [50, 50]);
+      for (let index = 2; index < order.length; index++) assert.equal(order[index], order[index - 2]);
     });
-    const counts = new Map<number, number>();
-    const order: number[] = [];
-    for (let count = 0; count < 100; count++) {
-      const { client, thread } = await openKnown(portico, port);
-      counts.set(thread, (counts.get(thread) ?? 0) + 1);
-      order.push(thread);
-      client.close();
-    }
-    assert.deepEqual([...counts.values()], [50, 50]);
-    for (let index = 2; index < order.length; index++) assert.equal(order[index], order[index - 2]);
-  });
 
   test('stays as it is over a reload, and so do its connections; others come and go', async () => {
     using backend = await startBackend('hello');
@@ -104,7 +121,11 @@ describe('a listener of the uws engine', { concurrency: 3 }, () => {
       assert.equal((await client.get('/')).body, 'hello');
       portico.configure({ engine });
       assert.equal(await portico.reload(), 'done', portico.errorLog());
-      for (let count = 0; count < 10; count++) assert.equal((await get(port)).body, 'hello');
+      for (let count = 0; count < 10; count++) {
+        // A worker that has not stopped listening yet may still accept it, and close it as it stops.
+        const answer = await until('an answer', () => get(port).catch(() => undefined));
+        assert.equal(answer.body, 'hello');
+      }
       await client.ended;
     }
     assert.equal((await portico.stop('SIGQUIT')).code, 0);
@@ -171,58 +192,70 @@ describe('a listener of the uws engine', { concurrency: 3 }, () => {
     assert.equal(started.body, '::1');
   });
 
-  test('ends what is under way before it shuts down, and refuses whoever comes then', async () => {
-    using backend = await startBackend('hello');
-    const port = await freePort();
-    await using portico = await startPortico({
-      engine: 'uws',
-      workers: 2,
-      http: `server { listen 127.0.0.1:${port}; location / { proxy_pass http://127.0.0.1:${backend.port}; } }`,
+  for (const tls of [false, true])
+    test(`ends what is under way before it shuts down, and refuses whoever comes then${tls ? ', over TLS' : ''}`, async () => {
+      using backend = await startBackend('hello');
+      const port = await freePort();
+      using sandbox = createTlsSandbox();
+      await using portico = await startPortico({
+        sandbox,
+        engine: 'uws',
+        workers: 2,
+        http: `server { ${listen(port, tls)} location / { proxy_pass http://127.0.0.1:${backend.port}; } }`,
+      });
+      const idle = await Promise.all(Array.from({ length: 4 }, () => openClient(port, tls)));
+      for (const client of idle) await client.get('/');
+      const busy = await Promise.all(Array.from({ length: 4 }, () => openClient(port, tls)));
+      const answers = busy.map((client) => client.get('/hold'));
+      await until('requests that are held', () => backend.held === 4);
+      portico.signal('SIGQUIT');
+      await until('nobody to listen', () => isRefused(port));
+      await until(
+        'both workers to know',
+        () => portico.errorLog().match(/gracefully shutting down/g)?.length === 2,
+      );
+      backend.releaseHeld();
+      for (const answer of await Promise.all(answers)) {
+        assert.equal(answer.status, 200);
+        assert.match(answer.head, /^Connection: close\r$/m);
+      }
+      assert.equal((await portico.ended).code, 0);
+      await Promise.all([...idle, ...busy].map(({ ended }) => ended));
     });
-    const idle = await Promise.all(Array.from({ length: 4 }, () => openClient(port)));
-    for (const client of idle) await client.get('/');
-    const busy = await Promise.all(Array.from({ length: 4 }, () => openClient(port)));
-    const answers = busy.map((client) => client.get('/hold'));
-    await until('requests that are held', () => backend.held === 4);
-    portico.signal('SIGQUIT');
-    await until('nobody to listen', () => isRefused(port));
-    await until(
-      'both workers to know',
-      () => portico.errorLog().match(/gracefully shutting down/g)?.length === 2,
-    );
-    backend.releaseHeld();
-    for (const answer of await Promise.all(answers)) {
-      assert.equal(answer.status, 200);
-      assert.match(answer.head, /^Connection: close\r$/m);
-    }
-    assert.equal((await portico.ended).code, 0);
-    await Promise.all([...idle, ...busy].map(({ ended }) => ended));
-  });
 
-  test('takes no more connections than worker_connections, and takes others again when some have gone', async () => {
-    const port = await freePort();
-    await using portico = await startPortico({
-      engine: 'uws',
-      events: 'worker_connections 20;',
-      http: `server { listen 127.0.0.1:${port}; location / { return 200 hello; } location = /status { stub_status; } }`,
+  for (const tls of [false, true])
+    test(`takes no more connections than worker_connections, and takes others again when some have gone${tls ? ', over TLS' : ''}`, async () => {
+      const port = await freePort();
+      using sandbox = createTlsSandbox();
+      await using portico = await startPortico({
+        sandbox,
+        engine: 'uws',
+        events: 'worker_connections 20;',
+        http: `server { ${listen(port, tls)} location / { return 200 hello; } location = /status { stub_status; } }`,
+      });
+      const clients: Client[] = [];
+      for (let count = 0; count < 30; count++) {
+        const client = await openClient(port, tls && count < 20);
+        clients.push(client);
+        if (count < 20) assert.equal((await client.get('/')).status, 200);
+        else await client.ended;
+      }
+      await portico.logged('20 worker_connections are not enough');
+      assert.equal(clients.filter(({ closed }) => !closed).length, 20);
+      for (const client of clients.slice(0, 5)) client.close();
+      await until(
+        'room',
+        async () => (await get(port, '/status', tls).catch(() => undefined))?.status === 200,
+      );
+      for (const client of clients.slice(5, 20)) assert.equal((await client.get('/')).status, 200);
+      for (const client of clients) client.close();
+      await until(
+        'all to be gone',
+        async () => (await status(port, tls)) === '1 Reading: 0 Writing: 1 Waiting: 0',
+      );
+      const [, accepted, handled] = /\n (\d+) (\d+) \d+/.exec((await get(port, '/status', tls)).body)!;
+      assert.ok(Number(accepted) - Number(handled) >= 10, `${accepted} accepted, ${handled} handled`);
     });
-    const clients: Client[] = [];
-    for (let count = 0; count < 30; count++) {
-      const client = await openClient(port);
-      clients.push(client);
-      if (count < 20) assert.equal((await client.get('/')).status, 200);
-      else await client.ended;
-    }
-    await portico.logged('20 worker_connections are not enough');
-    assert.equal(clients.filter(({ closed }) => !closed).length, 20);
-    for (const client of clients.slice(0, 5)) client.close();
-    await until('room', async () => (await get(port, '/status').catch(() => undefined))?.status === 200);
-    for (const client of clients.slice(5, 20)) assert.equal((await client.get('/')).status, 200);
-    for (const client of clients) client.close();
-    await until('all to be gone', async () => (await status(port)) === '1 Reading: 0 Writing: 1 Waiting: 0');
-    const [, accepted, handled] = /\n (\d+) (\d+) \d+/.exec((await get(port, '/status')).body)!;
-    assert.ok(Number(accepted) - Number(handled) >= 10, `${accepted} accepted, ${handled} handled`);
-  });
 
   test('closes an idle connection after keepalive_timeout, and one that sends no request', async () => {
     const port = await freePort();
@@ -248,31 +281,63 @@ describe('a listener of the uws engine', { concurrency: 3 }, () => {
     long.close();
   });
 
-  test('survives the only worker, and the connections of the new one are served', async () => {
-    using sandbox = createSandbox();
-    const port = await freePort();
-    await using portico = await startPortico({
-      sandbox,
-      engine: 'uws',
-      http: `server { listen 127.0.0.1:${port}; location / { return 200 hello; } }`,
-      environment: crashable(sandbox.path('crash')),
+  for (const tls of [false, true])
+    test(`closes connections that send nothing while others send bodies${tls ? ', over TLS' : ''}`, async () => {
+      const port = await freePort();
+      using sandbox = createTlsSandbox();
+      await using _portico = await startPortico({
+        sandbox,
+        engine: 'uws',
+        http: `client_header_timeout 1s; server { ${listen(port, tls)} location / { return 200 hello; } }`,
+      });
+      const senders = await Promise.all(Array.from({ length: 20 }, () => openClient(port, tls)));
+      let going = true;
+      const sending = senders.map(async (client) => {
+        while (going) {
+          client.write('POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello');
+          assert.equal((await client.answer()).status, 200);
+        }
+      });
+      const silent: Client[] = [];
+      for (let count = 0; count < 100; count++) silent.push(await openClient(port, tls));
+      going = false;
+      await Promise.all(sending);
+      await Promise.all(silent.map(({ ended }) => ended));
+      for (const client of senders) {
+        assert.equal((await client.get('/')).status, 200);
+        client.close();
+      }
     });
-    for (let round = 0; round < 3; round++) {
-      await new Promise((resolve) => setTimeout(resolve, 1100));
-      const client = await openClient(port);
-      assert.equal((await client.get('/')).body, 'hello');
-      const from = portico.errorLog().length;
-      sandbox.write('crash', '');
-      await portico.logged(
-        /\[alert\] .*worker 0 \(thread \d+\) died: Error: the test has made this worker crash/,
-        from,
-      );
-      await client.ended;
-      await portico.logged(/start worker 0 /, from);
-      assert.equal((await until('an answer', () => get(port).catch(() => undefined))).body, 'hello');
-    }
-    assert.equal((await portico.stop()).code, 0);
-  });
+
+  for (const tls of [false, true])
+    test(`survives the only worker, and the connections of the new one are served${tls ? ', over TLS' : ''}`, async () => {
+      using sandbox = createTlsSandbox();
+      const port = await freePort();
+      await using portico = await startPortico({
+        sandbox,
+        engine: 'uws',
+        http: `server { ${listen(port, tls)} location / { return 200 hello; } }`,
+        environment: crashable(sandbox.path('crash')),
+      });
+      for (let round = 0; round < 3; round++) {
+        await new Promise((resolve) => setTimeout(resolve, 1100));
+        const client = await openClient(port, tls);
+        assert.equal((await client.get('/')).body, 'hello');
+        const from = portico.errorLog().length;
+        sandbox.write('crash', '');
+        await portico.logged(
+          /\[alert\] .*worker 0 \(thread \d+\) died: Error: the test has made this worker crash/,
+          from,
+        );
+        await client.ended;
+        await portico.logged(/start worker 0 /, from);
+        assert.equal(
+          (await until('an answer', () => get(port, '/', tls).catch(() => undefined))).body,
+          'hello',
+        );
+      }
+      assert.equal((await portico.stop()).code, 0);
+    });
 
   test('has its own process end when it is told to, whatever is open', async () => {
     using backend = await startBackend('hello');
