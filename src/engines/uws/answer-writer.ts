@@ -5,7 +5,7 @@
  * given, and `Connection: close` where it is told to close. A head cannot leave before the first byte of its body.
  */
 import type { Exchange } from '../../core/exchange.ts';
-import type { UwsResponse, UwsText } from './native.ts';
+import type { UwsResponse } from './native.ts';
 
 /** No body, whatever the head says of its length. */
 const EMPTY = 0;
@@ -50,7 +50,7 @@ export class AnswerWriter {
   private length = 0;
   /** Bytes of body that uWebSockets.js has. */
   private taken = 0;
-  private readonly pending: Buffer[] = [];
+  private readonly pending: (Buffer | string)[] = [];
   /** The last write had to wait: the next one is short, and only finds out whether there is room. */
   private probing = false;
 
@@ -82,9 +82,7 @@ export class AnswerWriter {
 
   /** Takes a piece of the body, which is borrowed as long as this is blocked. */
   add(chunk: Buffer | string): void {
-    if (this.mode !== EMPTY) {
-      this.pending.push(typeof chunk === 'string' ? Buffer.from(chunk, 'latin1') : chunk);
-    }
+    if (this.mode !== EMPTY) this.pending.push(typeof chunk === 'string' ? bytesOf(chunk) : chunk);
   }
 
   end(): void {
@@ -140,7 +138,7 @@ export class AnswerWriter {
       let chunk = pending[0]!;
       const room = length - this.taken;
       // More than was promised: no client could tell it from the next answer.
-      if (chunk.length > room) chunk = chunk.subarray(0, room);
+      if (chunk.length > room) chunk = part(chunk, 0, room);
       if (this.head !== '') {
         const whole = chunk.length === length && !this.keepAlive;
         this.writeHead(response, whole);
@@ -162,7 +160,7 @@ export class AnswerWriter {
       if (!taken) {
         this.taken = response.getWriteOffset();
         this.bytesSent += this.taken - before;
-        pending[0] = chunk.subarray(this.taken - before);
+        pending[0] = part(chunk, this.taken - before, chunk.length);
         this.blocked = true;
         return;
       }
@@ -184,8 +182,8 @@ export class AnswerWriter {
       let chunk = pending[0]!;
       const kept = this.probing && chunk.length > 1 ? chunk.length - 1 : chunk.length > PROBED ? PROBE : 0;
       if (kept > 0) {
-        pending[0] = chunk.subarray(chunk.length - kept);
-        chunk = chunk.subarray(0, chunk.length - kept);
+        pending[0] = part(chunk, chunk.length - kept, chunk.length);
+        chunk = part(chunk, 0, chunk.length - kept);
       } else pending.shift();
       if (this.head !== '') {
         this.writeHead(response, false);
@@ -260,6 +258,10 @@ const WRITTEN_BY_UPGRADE: ReadonlySet<string> = new Set([
 ]);
 
 /** For uWebSockets.js: strings are written as UTF-8, so only ASCII may be one. */
-function bytesOf(text: string): UwsText {
-  return /^[\x00-\x7f]*$/.test(text) ? text : Buffer.from(text, 'latin1');
+function bytesOf(text: string): Buffer | string {
+  return /[\x80-\xff]/.test(text) ? Buffer.from(text, 'latin1') : text;
+}
+
+function part(chunk: Buffer | string, start: number, end: number): Buffer | string {
+  return typeof chunk === 'string' ? chunk.slice(start, end) : chunk.subarray(start, end);
 }
