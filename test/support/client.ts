@@ -113,6 +113,8 @@ export async function isRefused(to: number | NetConnectOpts): Promise<boolean> {
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     if (code === 'ECONNREFUSED' || code === 'ENOENT') return true;
+    // It has waited to be accepted when the listener was closed: the next one is refused.
+    if (code === 'ECONNRESET') return false;
     throw error;
   }
 }

@@ -46,6 +46,8 @@ export class AnswerWriter {
   private keepAlive = true;
   /** uWebSockets.js closes by itself, for the client has asked for it. */
   closesAnyway = false;
+  /** All connections are closed after the last answer: what uWebSockets.js still held of one would be lost. */
+  listenerEnds = false;
   private keepAliveSeconds = 0;
   private length = 0;
   /** Bytes of body that uWebSockets.js has. */
@@ -140,7 +142,7 @@ export class AnswerWriter {
       // More than was promised: no client could tell it from the next answer.
       if (chunk.length > room) chunk = part(chunk, 0, room);
       if (this.head !== '') {
-        const whole = chunk.length === length && !this.keepAlive;
+        const whole = chunk.length === length && !this.keepAlive && !this.listenerEnds;
         this.writeHead(response, whole);
         this.addHeadBytes(`Content-Length: ${length}\r\n\r\n`.length);
         if (whole) {

@@ -268,6 +268,7 @@ export class UwsCarrier implements Carrier, DownstreamConnection, BodyConnection
   ): void {
     const exchange = this.exchange!;
     if (this.closeAfterAnswer) exchange.keepAlive = false;
+    this.writer.listenerEnds = this.listener.retired;
     this.writer.setHead(exchange, statusLine, lines, fields, contentLength, bodyless);
   }
 

@@ -93,7 +93,8 @@ export class UwsListener implements EngineListener {
   private busy = 0;
   private refusing = false;
   private closed = false;
-  private retired = false;
+  /** It ends with the last request that is under way. */
+  retired = false;
   private onEmptied: (() => void) | undefined = undefined;
   /** What has come before `begin`; undefined afterwards. */
   private waiting: (() => void)[] | undefined = [];
