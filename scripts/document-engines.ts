@@ -27,10 +27,10 @@ them is the same. \`events { use node; }\` or \`events { use uws; }\` chooses fo
 
 - **node**, which is what one gets without asking, is Portico's own HTTP/1.1 on Node.js's sockets. It does what nginx does,
   bytes and messages included.
-- **uws** is [uWebSockets.js](https://github.com/uNetworking/uWebSockets.js), written in C++. It needs a third of the
-  memory for an idle connection, and a tenth with TLS; it does a TLS handshake in less time; and connections are dealt out
-  to the workers exactly in turn, for the master accepts all of them. A proxied request costs as much as with node, or
-  somewhat more.
+- **uws** is [uWebSockets.js](https://github.com/uNetworking/uWebSockets.js), written in C++. It needs an eighth of
+  the memory for an idle connection, with TLS or without; it does a TLS handshake in little more than half the time; and
+  connections are dealt out to the workers exactly in turn, for the master accepts all of them. A small request costs as
+  much as with node where there is TLS, and a quarter more where there is none.
 
 So uws is the better one for very many connections that rest most of the time (WebSockets, long polling), and for many TLS
 handshakes, where clients are browsers and others that speak HTTP/1.1. For everything else there is node: old and odd
