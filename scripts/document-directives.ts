@@ -2,12 +2,9 @@
  * Writes docs/directives.md, the table of directives, from the registry. `npm run docs` writes it; with `--check` it
  * only says whether the file is as it should be, and fails where it is not.
  */
-import { readFileSync, writeFileSync } from 'node:fs';
-import { fileURLToPath } from 'node:url';
 import { createRegistry, type DirectiveListing } from '../src/config/registry.ts';
 import { modules } from '../src/modules/index.ts';
-
-const PATH = fileURLToPath(new URL('../docs/directives.md', import.meta.url));
+import { writePage } from './generated-page.ts';
 
 const HEADER = `# Directives
 
@@ -40,12 +37,4 @@ export function directivesPage(): string {
   return `${HEADER}| directive | default | contexts | module | differences |\n|---|---|---|---|---|\n${rows.join('\n')}\n`;
 }
 
-if (import.meta.main) {
-  const page = directivesPage();
-  if (process.argv.includes('--check')) {
-    if (readFileSync(PATH, 'utf8') !== page) {
-      console.error('docs/directives.md is out of date: run `npm run docs`');
-      process.exitCode = 1;
-    }
-  } else writeFileSync(PATH, page);
-}
+if (import.meta.main) writePage('directives.md', directivesPage());

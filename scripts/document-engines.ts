@@ -2,8 +2,6 @@
  * Writes docs/engines.md, what tells the engines apart, from the list in src/engines/uws/limits.ts. `npm run docs` writes
  * it; with `--check` it only says whether the file is as it should be, and fails where it is not.
  */
-import { readFileSync, writeFileSync } from 'node:fs';
-import { fileURLToPath } from 'node:url';
 import {
   CERTIFICATE_LIMITS,
   DIRECTIVE_LIMITS,
@@ -16,8 +14,7 @@ import {
   TLS_VARIABLE_LIMITS,
   VARIABLE_LIMITS,
 } from '../src/engines/uws/limits.ts';
-
-const PATH = fileURLToPath(new URL('../docs/engines.md', import.meta.url));
+import { writePage } from './generated-page.ts';
 
 const HEADER = `# Engines
 
@@ -112,12 +109,4 @@ export function enginesPage(): string {
   ].join('\n');
 }
 
-if (import.meta.main) {
-  const page = enginesPage();
-  if (process.argv.includes('--check')) {
-    if (readFileSync(PATH, 'utf8') !== page) {
-      console.error('docs/engines.md is out of date: run `npm run docs`');
-      process.exitCode = 1;
-    }
-  } else writeFileSync(PATH, page);
-}
+if (import.meta.main) writePage('engines.md', enginesPage());

@@ -5,13 +5,11 @@
 import type { X509Certificate } from 'node:crypto';
 import type { SecureContext } from 'node:tls';
 import type { CertificateError } from '../http/certificate-errors.ts';
+import type { TlsProtocol } from '../http/tls-protocols.ts';
 import type { Exchange } from './exchange.ts';
 import { finalize } from './finalize.ts';
 import { log } from './log.ts';
 import type { Server, VirtualServers } from './site.ts';
-
-/** A version of TLS as `ssl_protocols` and `$ssl_protocol` spell it. */
-export type TlsProtocol = 'TLSv1' | 'TLSv1.1' | 'TLSv1.2' | 'TLSv1.3';
 
 /** The values of `ssl_verify_client`. */
 export type ClientVerification = 'off' | 'on' | 'optional' | 'optional_no_ca';

@@ -1,12 +1,10 @@
 /** TLS towards upstream servers: what is prepared at link time, and the checks of a server's certificate. */
-import { constants, createHash, type X509Certificate } from 'node:crypto';
+import { createHash, type X509Certificate } from 'node:crypto';
 import { isIPv4 } from 'node:net';
 import { createSecureContext, type SecureContext, type TLSSocket } from 'node:tls';
 import { certificateError } from '../http/certificate-errors.ts';
 import { pemBlocks } from '../http/pem.ts';
-
-/** A version of TLS as `proxy_ssl_protocols` spells it. */
-export type TlsProtocol = 'TLSv1' | 'TLSv1.1' | 'TLSv1.2' | 'TLSv1.3';
+import { refuseOthers, type TlsProtocol } from '../http/tls-protocols.ts';
 
 /** What `createUpstreamTls` takes: the `proxy_ssl_*` settings of one location, all files read. */
 export interface UpstreamTlsOptions {
@@ -43,24 +41,13 @@ export interface UpstreamTls {
   readonly identity: string;
 }
 
-const REFUSE_PROTOCOL: Readonly<Record<TlsProtocol, number>> = {
-  TLSv1: constants.SSL_OP_NO_TLSv1,
-  'TLSv1.1': constants.SSL_OP_NO_TLSv1_1,
-  'TLSv1.2': constants.SSL_OP_NO_TLSv1_2,
-  'TLSv1.3': constants.SSL_OP_NO_TLSv1_3,
-};
-
 /**
  * Prepares TLS; at link time.
  * @throws Error with OpenSSL's words where a certificate, key, cipher list or CRL is not acceptable
  */
 export function createUpstreamTls(options: UpstreamTlsOptions): UpstreamTls {
-  let refused = 0;
-  for (const [protocol, bit] of Object.entries(REFUSE_PROTOCOL)) {
-    if (!options.protocols.includes(protocol as TlsProtocol)) refused |= bit;
-  }
   return {
-    context: createContext(options, refused),
+    context: createContext(options, refuseOthers(options.protocols)),
     verify: options.verify,
     verifyDepth: options.verifyDepth,
     sendName: options.sendName,

@@ -19,6 +19,7 @@ import {
 import type { Statement } from '../../config/statement.ts';
 import { parseNumber } from '../../config/values.ts';
 import { parseLocationArguments } from '../../core/locations.ts';
+import { protocolsDirective } from '../../core/tls-directives.ts';
 import { parseLocalAddress } from '../../upstream/address.ts';
 import { parseTargetUrl } from './url.ts';
 
@@ -44,16 +45,6 @@ export const NextUpstream = {
 
 /** The bits of `proxy_ignore_headers` that mean something without a cache. */
 export const IgnoreHeaders = { redirect: 1, limitRate: 2, buffering: 4, charset: 8 } as const;
-
-/** The bits of `proxy_ssl_protocols`. */
-export const SslProtocols = {
-  SSLv2: 1,
-  SSLv3: 2,
-  TLSv1: 4,
-  'TLSv1.1': 8,
-  'TLSv1.2': 16,
-  'TLSv1.3': 32,
-} as const;
 
 /** A directive that is `off`, or given several times: `proxy_redirect`, `proxy_cookie_path`... */
 export interface Rewrites {
@@ -237,23 +228,7 @@ export const proxyDirectives = {
 
   // TLS.
   proxy_ssl_session_reuse: flag(EVERYWHERE, true),
-  proxy_ssl_protocols: bits(
-    EVERYWHERE,
-    {
-      sslv2: SslProtocols.SSLv2,
-      sslv3: SslProtocols.SSLv3,
-      tlsv1: SslProtocols.TLSv1,
-      'tlsv1.1': SslProtocols['TLSv1.1'],
-      'tlsv1.2': SslProtocols['TLSv1.2'],
-      'tlsv1.3': SslProtocols['TLSv1.3'],
-    },
-    SslProtocols['TLSv1.2'] | SslProtocols['TLSv1.3'],
-    {
-      syntax: '[SSLv2] [SSLv3] [TLSv1] [TLSv1.1] [TLSv1.2] [TLSv1.3]',
-      defaultText: 'TLSv1.2 TLSv1.3',
-      differs: 'SSLv2 and SSLv3 are accepted and never spoken.',
-    },
-  ),
+  proxy_ssl_protocols: protocolsDirective(EVERYWHERE),
   proxy_ssl_ciphers: text(EVERYWHERE, 'DEFAULT', { syntax: 'ciphers' }),
   proxy_ssl_name: statement(EVERYWHERE, [1, 1], { syntax: 'name', defaultText: '$proxy_host' }),
   proxy_ssl_server_name: flag(EVERYWHERE, false),

@@ -3,13 +3,12 @@ import type { Settings } from '../../config/directive.ts';
 import { ConfigError } from '../../config/statement.ts';
 import { readAuthorities, readPairs, readPasswords, readRevoked } from '../../core/certificates.ts';
 import type { Link } from '../../core/link.ts';
-import { createUpstreamTls, type TlsProtocol, type UpstreamTls } from '../../upstream/tls.ts';
-import { type ProxyDirectives, SslProtocols } from './directives.ts';
+import { allowedProtocols } from '../../core/tls-directives.ts';
+import { TLS_PROTOCOLS, type TlsProtocol } from '../../http/tls-protocols.ts';
+import { createUpstreamTls, type UpstreamTls } from '../../upstream/tls.ts';
+import type { ProxyDirectives } from './directives.ts';
 
 const PREPARED = Symbol('TLS settings of proxied locations');
-
-/** The protocols that are spoken, oldest first. */
-const PROTOCOLS: readonly TlsProtocol[] = ['TLSv1', 'TLSv1.1', 'TLSv1.2', 'TLSv1.3'];
 
 /**
  * Prepares TLS for a location.
@@ -72,11 +71,11 @@ function readConfCommands(settings: Settings<ProxyDirectives>): {
   ciphers: string;
   protocols: readonly TlsProtocol[];
 } {
-  let protocols = PROTOCOLS.filter((name) => (settings.proxy_ssl_protocols & SslProtocols[name]) !== 0);
+  let protocols = allowedProtocols(settings.proxy_ssl_protocols);
   let ciphers = settings.proxy_ssl_ciphers;
   let suites = '';
   for (const { key, value } of settings.proxy_ssl_conf_command) {
-    const place = PROTOCOLS.indexOf(value as TlsProtocol);
+    const place = TLS_PROTOCOLS.indexOf(value as TlsProtocol);
     switch (key.toLowerCase()) {
       case 'cipherstring':
         ciphers = value;
@@ -86,11 +85,11 @@ function readConfCommands(settings: Settings<ProxyDirectives>): {
         continue;
       case 'minprotocol':
         if (place < 0) break;
-        protocols = protocols.filter((name) => PROTOCOLS.indexOf(name) >= place);
+        protocols = protocols.filter((name) => TLS_PROTOCOLS.indexOf(name) >= place);
         continue;
       case 'maxprotocol':
         if (place < 0) break;
-        protocols = protocols.filter((name) => PROTOCOLS.indexOf(name) <= place);
+        protocols = protocols.filter((name) => TLS_PROTOCOLS.indexOf(name) <= place);
         continue;
       default:
         break;

@@ -3,10 +3,7 @@ import { constants } from 'node:crypto';
 import { createSecureContext, getCiphers, type SecureContextOptions } from 'node:tls';
 import type { KeyValue } from '../../config/setters/list.ts';
 import { ConfigError } from '../../config/statement.ts';
-import type { TlsProtocol } from '../../core/tls.ts';
-
-/** The protocols that are spoken, oldest first. */
-export const PROTOCOLS: readonly TlsProtocol[] = ['TLSv1', 'TLSv1.1', 'TLSv1.2', 'TLSv1.3'];
+import { TLS_PROTOCOLS, type TlsProtocol } from '../../http/tls-protocols.ts';
 
 /** What the commands change. */
 export interface Commanded {
@@ -85,12 +82,12 @@ export function applyConfCommands(commands: readonly KeyValue[], to: Commanded):
         break;
       case 'minprotocol':
       case 'maxprotocol': {
-        const place = PROTOCOLS.indexOf(value as TlsProtocol);
+        const place = TLS_PROTOCOLS.indexOf(value as TlsProtocol);
         const isLeast = key.toLowerCase() === 'minprotocol';
         if (value === 'None' || (isLeast && value === 'SSLv3')) break;
         if (place < 0) badValue();
         to.protocols = to.protocols.filter((protocol) =>
-          isLeast ? PROTOCOLS.indexOf(protocol) >= place : PROTOCOLS.indexOf(protocol) <= place,
+          isLeast ? TLS_PROTOCOLS.indexOf(protocol) >= place : TLS_PROTOCOLS.indexOf(protocol) <= place,
         );
         break;
       }
@@ -182,10 +179,10 @@ function readProtocols(value: string, before: readonly TlsProtocol[]): readonly 
   for (const word of value.split(',')) {
     const trimmed = word.trim();
     const name = trimmed.replace(/^[-+]/, '');
-    const meant = name === 'ALL' ? PROTOCOLS : PROTOCOLS.filter((protocol) => protocol === name);
+    const meant = name === 'ALL' ? TLS_PROTOCOLS : TLS_PROTOCOLS.filter((protocol) => protocol === name);
     if (meant.length === 0 && name !== 'SSLv3' && name !== 'SSLv2') return undefined;
     if (trimmed.startsWith('-')) for (const protocol of meant) chosen.delete(protocol);
     else chosen = new Set([...chosen, ...meant]);
   }
-  return PROTOCOLS.filter((protocol) => chosen.has(protocol));
+  return TLS_PROTOCOLS.filter((protocol) => chosen.has(protocol));
 }

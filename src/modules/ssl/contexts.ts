@@ -24,18 +24,13 @@ import {
   readPlainFile,
 } from '../../core/pem-files.ts';
 import type { ProcessSecret } from '../../core/runtime.ts';
-import type { TlsContexts, TlsProtocol } from '../../core/tls.ts';
+import type { TlsContexts } from '../../core/tls.ts';
+import { allowedProtocols } from '../../core/tls-directives.ts';
 import { pemBlocks } from '../../http/pem.ts';
-import { applyConfCommands, type Commanded, isUsable, PROTOCOLS } from './conf-commands.ts';
-import { Protocols, type SslDirectives } from './directives.ts';
+import { refuseOthers } from '../../http/tls-protocols.ts';
+import { applyConfCommands, type Commanded, isUsable } from './conf-commands.ts';
+import type { SslDirectives } from './directives.ts';
 import { openDefaultSessionStore, openSessionStore } from './session-cache.ts';
-
-const REFUSED: Readonly<Record<TlsProtocol, number>> = {
-  TLSv1: constants.SSL_OP_NO_TLSv1,
-  'TLSv1.1': constants.SSL_OP_NO_TLSv1_1,
-  'TLSv1.2': constants.SSL_OP_NO_TLSv1_2,
-  'TLSv1.3': constants.SSL_OP_NO_TLSv1_3,
-};
 
 /** Its limit for records, and the least that OpenSSL takes. */
 const LARGEST_RECORD = 16_384;
@@ -53,7 +48,7 @@ export function createContexts(
 ): TlsContexts {
   const verifies = settings.ssl_verify_client !== 'off';
   const commanded: Commanded = {
-    protocols: PROTOCOLS.filter((name) => (settings.ssl_protocols & Protocols[name]) !== 0),
+    protocols: allowedProtocols(settings.ssl_protocols),
     ciphers: settings.ssl_ciphers,
     suites: '',
     curves: settings.ssl_ecdh_curve,
@@ -98,7 +93,7 @@ export function createContexts(
     ciphers: cipherOption(commanded),
     minVersion: 'TLSv1',
     maxVersion: 'TLSv1.3',
-    secureOptions: (commanded.secureOptions | refused(commanded.protocols)) >>> 0,
+    secureOptions: (commanded.secureOptions | refuseOthers(commanded.protocols)) >>> 0,
     cert: pairs.map(({ certificate }) => certificate),
     key: pairs.map(({ key }) => key),
     crl: revoked === undefined ? undefined : pemBlocks(revoked.toString('latin1'), ['X509 CRL']),
@@ -142,12 +137,6 @@ export function createContexts(
       revoked,
     },
   };
-}
-
-function refused(protocols: readonly TlsProtocol[]): number {
-  let bits = 0;
-  for (const protocol of PROTOCOLS) if (!protocols.includes(protocol)) bits |= REFUSED[protocol];
-  return bits;
 }
 
 /**

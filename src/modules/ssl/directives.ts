@@ -1,7 +1,6 @@
 /** The directives of the ssl module, as data. */
 import {
   accepted,
-  bits,
   choice,
   custom,
   flag,
@@ -16,19 +15,10 @@ import {
 import type { Statement } from '../../config/statement.ts';
 import { parameter, parseNumber, parseSeconds } from '../../config/values.ts';
 import type { ClientVerification } from '../../core/tls.ts';
+import { protocolsDirective } from '../../core/tls-directives.ts';
 import { readSessionCache, type SessionCache } from './session-cache.ts';
 
 const HTTP_SERVER = ['http', 'server'];
-
-/** The bits of `ssl_protocols`. */
-export const Protocols = {
-  SSLv2: 1,
-  SSLv3: 2,
-  TLSv1: 4,
-  'TLSv1.1': 8,
-  'TLSv1.2': 16,
-  'TLSv1.3': 32,
-} as const;
 
 const STAPLING = 'Only means something with `ssl_stapling on`, which is not supported.';
 const OCSP = 'Only means something with `ssl_ocsp on`, which is not supported.';
@@ -102,23 +92,7 @@ export const sslDirectives = {
   ),
   ssl_certificate_compression: flag(HTTP_SERVER, false),
 
-  ssl_protocols: bits(
-    HTTP_SERVER,
-    {
-      sslv2: Protocols.SSLv2,
-      sslv3: Protocols.SSLv3,
-      tlsv1: Protocols.TLSv1,
-      'tlsv1.1': Protocols['TLSv1.1'],
-      'tlsv1.2': Protocols['TLSv1.2'],
-      'tlsv1.3': Protocols['TLSv1.3'],
-    },
-    Protocols['TLSv1.2'] | Protocols['TLSv1.3'],
-    {
-      syntax: '[SSLv2] [SSLv3] [TLSv1] [TLSv1.1] [TLSv1.2] [TLSv1.3]',
-      defaultText: 'TLSv1.2 TLSv1.3',
-      differs: 'SSLv2 and SSLv3 are accepted and never spoken.',
-    },
-  ),
+  ssl_protocols: protocolsDirective(HTTP_SERVER),
   ssl_ciphers: text(HTTP_SERVER, 'HIGH:!aNULL:!MD5', { syntax: 'ciphers' }),
   ssl_prefer_server_ciphers: flag(HTTP_SERVER, false),
   ssl_dhparam: text(HTTP_SERVER, '', { syntax: 'file' }),
