@@ -11,7 +11,7 @@ import type { Keeper, Kept } from './process-keeper.ts';
 import { fillFile } from './template.ts';
 
 /** How many servers an upstream group can have at most. */
-export const BACKEND_PORTS = 32;
+const BACKEND_PORTS = 32;
 
 /** The files the backend serves, by path, in bytes. */
 export const files: Readonly<Record<string, number>> = {

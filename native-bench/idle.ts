@@ -11,7 +11,6 @@ const SETTLE = 1_500;
 /** What load/idle-connections.ts prints. */
 interface Count {
   readonly open: number;
-  readonly failed: number;
 }
 
 /** What was found. */

@@ -81,7 +81,7 @@ export function readOptions(argv: readonly string[], fallback: string): Options 
  * Reads `setting=value,value`.
  * @throws Error for another setting, and for what is no number
  */
-export function readSweep(text: string): Sweep {
+function readSweep(text: string): Sweep {
   const [setting, list = ''] = text.split('=');
   if (setting !== 'worker_connections' && setting !== 'worker_processes') {
     throw new Error(`--sweep: worker_connections or worker_processes, not ${setting}`);

@@ -25,7 +25,7 @@ export interface Peer {
   /** Why it cannot take part with a setup; undefined when it can. */
   unable(setup: Setup): string | undefined;
   /** How many clients the limit of open files allows it. */
-  mostClients(): number;
+  mostClients(setup: Setup): number;
   /** Writes its configuration, and says what to run. */
   prepare(place: Place): Omit<Command, 'cores'>;
 }
@@ -119,8 +119,9 @@ function library(name: string, packageName: string): Peer {
 }
 
 /** All files that may be open, but for a pool of connections to the backend and what a program has open itself. */
-function clientsWithPool(): number {
-  return openFileLimit() - 1000;
+function clientsWithPool({ websocket }: Setup): number {
+  // A WebSocket holds one on each side.
+  return (openFileLimit() - 1000) >> (websocket ? 1 : 0);
 }
 
 function versionOfProgram(name: string, flag: string, pattern: RegExp): string | undefined {

@@ -18,7 +18,7 @@ export interface Method {
 }
 
 /** Where a weighing says what it does. */
-export type Progress = (text: string) => void;
+type Progress = (text: string) => void;
 
 /**
  * Weighs one workload with all peers that can take part.
@@ -64,8 +64,8 @@ export async function weigh(
     return setup.label === '' ? peer.name : `${peer.name}, ${setup.label}`;
   };
   if (workload.idle !== undefined) {
-    for (const { peer } of entries) {
-      const most = peer.mostClients();
+    for (const { peer, setup } of entries) {
+      const most = peer.mostClients(setup);
       if (most < workload.idle)
         note(`${peer.name}: only ${most} connections, the limit of open files is low`);
     }
@@ -75,7 +75,7 @@ export async function weigh(
         // Started anew each time: what earlier connections have left behind would be taken for nothing.
         const contender = await start(entry);
         if (contender === undefined) continue;
-        const connections = Math.min(workload.idle, entry.peer.mostClients());
+        const connections = Math.min(workload.idle, entry.peer.mostClients(entry.setup));
         turns[index].push(await idleTurn(keeper, contender, connections, placement, warmUp(entry.peer)));
         await keeper.end(contender.kept);
       }

@@ -4,7 +4,8 @@
  *
  *     node scripts/make-certificates.ts [directory]
  *
- * They go to config/certificates unless told otherwise. Those that are there and valid for another day are left alone.
+ * They go to config/certificates unless told otherwise. Those that are there and valid for another two
+ * months are left alone.
  */
 import { X509Certificate } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
@@ -14,13 +15,15 @@ import { type Certificate, createCertificate } from './x509.ts';
 
 const HOSTS = ['localhost', 'portico.test', '*.portico.test', '127.0.0.1'];
 const DAY = 86_400_000;
+/** They are made anew when they are valid for less than this: setup.sh asks 65 days before. */
+const MARGIN = 65 * DAY;
 
 /** Whether all that is made is there and stays valid for a while. */
 function isFresh(directory: string): boolean {
   return ['authority', 'server-rsa', 'server-ecdsa', 'client'].every((name) => {
     const file = join(directory, `${name}.crt`);
     if (!existsSync(file) || !existsSync(join(directory, `${name}.key`))) return false;
-    return Date.parse(new X509Certificate(readFileSync(file)).validTo) > Date.now() + DAY;
+    return Date.parse(new X509Certificate(readFileSync(file)).validTo) > Date.now() + MARGIN;
   });
 }
 
@@ -34,14 +37,15 @@ export function makeCertificates(directory: string): boolean {
   const validTo = new Date(Date.now() + 365 * DAY);
   const authority = createCertificate({ name: 'Portico test authority', authority: true, validTo });
   const write = (file: string, { certificate, key }: Certificate) => {
-    writeFileSync(join(directory, `${file}.crt`), certificate);
     writeFileSync(join(directory, `${file}.key`), key, { mode: 0o600 });
+    writeFileSync(join(directory, `${file}.crt`), certificate);
   };
   write('authority', authority);
   for (const algorithm of ['rsa', 'ecdsa'] as const) {
     const server = { name: 'localhost', hosts: HOSTS, issuer: authority, algorithm, validTo };
     write(`server-${algorithm}`, createCertificate(server));
   }
+  // The last one: setup.sh looks for its certificate.
   write('client', createCertificate({ name: 'client', issuer: authority, validTo }));
   return true;
 }

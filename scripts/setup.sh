@@ -21,7 +21,7 @@ prepare_uws() {
 
 # What config/tls.conf and config/websocket.conf show to their clients; made anew before it expires.
 make_certificates() {
-  if [ -z "$(find config/certificates -name authority.crt -mtime -300 2>/dev/null)" ]; then
+  if [ -z "$(find config/certificates -name client.crt -mtime -300 2>/dev/null)" ]; then
     "$node" scripts/make-certificates.ts >&2
   fi
 }

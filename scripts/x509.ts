@@ -113,11 +113,13 @@ function extensions({ hosts = [], authority = false }: CertificateOptions): Buff
   const usage = authority ? Buffer.from([1, 0x06]) : Buffer.from([5, 0xa0]);
   list.push(extension('2.5.29.15', true, element(0x03, usage)));
   if (hosts.length > 0) {
-    const names = hosts.map((host) =>
-      isIP(host) === 4
+    const names = hosts.map((host) => {
+      const family = isIP(host);
+      if (family === 6) throw new Error(`IPv6 addresses cannot be in a certificate here: ${host}`);
+      return family === 4
         ? element(0x87, Buffer.from(host.split('.').map(Number)))
-        : element(0x82, Buffer.from(host)),
-    );
+        : element(0x82, Buffer.from(host));
+    });
     list.push(extension('2.5.29.17', false, sequence(...names)));
   }
   return list;

@@ -126,7 +126,7 @@ function isInternal(exchange: Exchange, relations: Relations): boolean {
   return true;
 }
 
-/** Takes back what the header filters before the one that refused have done. */
+/** Takes back the body filters that header filters before the one that refused have added. Their lines stay, as in nginx. */
 function refuse(exchange: Exchange): PhaseResult {
   const status = exchange.refusal;
   exchange.refusal = 0;

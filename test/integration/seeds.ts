@@ -210,9 +210,6 @@ export async function startShipped(file: string, options: ShippedOptions): Promi
     .replace(/^worker_processes .*;\n/m, '');
   const edited = useEngine(options.edit?.(main, port) ?? main, options.engine);
   const backends: Record<string, Backend> = {};
-  for (const [documented, name] of Object.entries(options.backends)) {
-    backends[name] = await startBackend(name, port(Number(documented)), options.handle);
-  }
   const stopBackends = async () => {
     for (const backend of Object.values(backends)) {
       backend.release();
@@ -220,13 +217,19 @@ export async function startShipped(file: string, options: ShippedOptions): Promi
     }
   };
   try {
+    for (const [documented, name] of Object.entries(options.backends)) {
+      backends[name] = await startBackend(name, port(Number(documented)), options.handle);
+    }
     const portico = await startPortico({
       configuration: `worker_processes ${options.workers};\n${edited}`,
       sandbox: options.sandbox,
     });
     const stop = async () => {
-      await portico[Symbol.asyncDispose]();
-      await stopBackends();
+      try {
+        await portico[Symbol.asyncDispose]();
+      } finally {
+        await stopBackends();
+      }
     };
     return { portico, backends, port, stop };
   } catch (error) {

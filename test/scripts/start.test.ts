@@ -5,7 +5,8 @@ import { connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
-import { freePort, type Program, startProgram } from './program.ts';
+import { freePorts } from '../support/ports.ts';
+import { type Program, startProgram } from './program.ts';
 
 const script = resolve(import.meta.dirname, '../../scripts/start.ts');
 
@@ -28,7 +29,7 @@ async function start(context: TestContext): Promise<{ program: Program; port: nu
   const file = join(directory, 'stand-in.cjs');
   writeFileSync(file, standIn);
   chmodSync(file, 0o755);
-  const [port, ...backends] = [await freePort(), await freePort(), await freePort()];
+  const [port, ...backends] = await freePorts(3);
   const program = startProgram(
     context,
     process.execPath,
@@ -119,7 +120,7 @@ describe('npm start', () => {
       await once(taken, 'listening');
       const address = taken.address();
       assert.ok(address !== null && typeof address === 'object');
-      const ports = [await freePort(), await freePort(), await freePort()];
+      const ports = await freePorts(3);
       ports[which] = address.port;
       const program = startProgram(context, process.execPath, [
         script,

@@ -21,7 +21,7 @@ export interface TlsClient {
   until(condition: RegExp): Promise<string>;
   /** Waits for the end, however it comes. */
   closed(): Promise<string>;
-  /** The last session the server has given; '' sessions are waited for. */
+  /** The last session the server has given; waits for the first. */
   session(): Promise<Buffer>;
   /** Whether the server has said goodbye (close_notify) before it closed. */
   saidGoodbye(): boolean;

@@ -10,7 +10,7 @@ const WIDTH = 50;
 const MONTHS = ['Jan', 'Feb', 'Mar', 'Apr', 'May', 'Jun', 'Jul', 'Aug', 'Sep', 'Oct', 'Nov', 'Dec'];
 
 /** How an HTML listing is made. */
-export interface HtmlOptions {
+interface HtmlOptions {
   /** Names are UTF-8, and one of its characters takes one place. */
   readonly utf8: boolean;
   /** Sizes in bytes, else rounded to K, M and G. */

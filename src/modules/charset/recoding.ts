@@ -21,7 +21,7 @@ export interface Recoding {
 export type Recoder = (piece: Buffer) => Buffer;
 
 /** From one charset of single bytes to another. */
-export function singleByteRecoding(table: Uint8Array): Recoding {
+function singleByteRecoding(table: Uint8Array): Recoding {
   const recode: Recoder = (piece) => {
     let first = 0;
     while (first < piece.length && table[piece[first]] === piece[first]) first++;
@@ -34,7 +34,7 @@ export function singleByteRecoding(table: Uint8Array): Recoding {
 }
 
 /** From a charset of single bytes to utf-8. @param table the bytes of each character */
-export function toUtf8Recoding(table: readonly Uint8Array[]): Recoding {
+function toUtf8Recoding(table: readonly Uint8Array[]): Recoding {
   const lengths = Uint8Array.from(table, ({ length }) => length);
   const recode: Recoder = (piece) => {
     let size = 0;
@@ -62,7 +62,7 @@ export function toUtf8Recoding(table: readonly Uint8Array[]): Recoding {
  * utf-8 a question mark.
  * @param table the byte of each character up to U+FFFF, 0 for none
  */
-export function fromUtf8Recoding(table: ReadonlyMap<number, number>): Recoding {
+function fromUtf8Recoding(table: ReadonlyMap<number, number>): Recoding {
   return {
     resizes: true,
     start() {

@@ -6,7 +6,7 @@ import { findFile } from '../../core/open-file.ts';
 import { compileValue, type StepContext, trace, traces } from './steps.ts';
 
 /** Whether the block of an `if` is gone into. */
-export type Condition = (exchange: Exchange) => boolean;
+type Condition = (exchange: Exchange) => boolean;
 
 /**
  * Compiles the condition of an `if`.

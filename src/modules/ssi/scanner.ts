@@ -5,13 +5,13 @@
  */
 
 /** One command as it was written. */
-export interface SsiCommand {
+interface SsiCommand {
   readonly name: string;
   /** In order; values still hold their backslashes. */
   readonly parameters: readonly SsiParameter[];
 }
 
-export interface SsiParameter {
+interface SsiParameter {
   name: string;
   value: string;
 }

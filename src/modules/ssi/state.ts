@@ -9,7 +9,7 @@ export interface SsiBlock {
   text: string;
 }
 
-export interface SsiState {
+interface SsiState {
   /** Set by `set`, `include set=` and named groups; names in lower case. */
   readonly variables: Map<string, string>;
   readonly blocks: SsiBlock[];

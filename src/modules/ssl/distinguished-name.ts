@@ -53,7 +53,7 @@ interface Attribute {
 }
 
 /** The names of a certificate's subject and its issuer. */
-export interface CertificateNames {
+interface CertificateNames {
   readonly subject: DerElement;
   readonly issuer: DerElement;
 }
