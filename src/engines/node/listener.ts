@@ -77,7 +77,11 @@ export class NodeListener {
     const { waiting } = this;
     this.waiting = undefined;
     // One that has gone meanwhile will say nothing more, so nobody would let go of it.
-    if (waiting !== undefined) for (const socket of waiting) if (!socket.destroyed) this.accept(socket);
+    for (const socket of waiting ?? []) {
+      if (socket.destroyed) continue;
+      this.accept(socket);
+      socket.resume();
+    }
   }
 
   /** A reload: requests that begin from now on, on old connections too, are served by the new configuration. */
@@ -175,6 +179,8 @@ export class NodeListener {
     if (this.waiting !== undefined) {
       // A reset before anybody listens for it would end the worker.
       socket.on('error', () => {});
+      // What it sends waits in the system.
+      socket.pause();
       this.waiting.push(socket);
       return;
     }
