@@ -14,7 +14,7 @@ interface NativeTls {
 }
 
 /** What SNI has chosen for a handshake. */
-export interface Choice {
+interface Choice {
   readonly servers: VirtualServers;
   readonly chosen: { readonly server: Server; readonly name: string } | undefined;
   readonly contexts: TlsContexts;

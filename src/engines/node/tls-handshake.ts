@@ -201,6 +201,8 @@ export class TlsHandshake implements ClientReader, Reusable, LoggedConnection {
     socket.off('end', this.onEnd);
     socket.off('close', this.onClose);
     this.finish();
+    // It is counted again as what it has become.
+    this.listener.runtime.counters.add(HANDLED, -1);
     this.listener.handshakeDone(this, this.tls ?? socket, tls, this.bytes);
   }
 
@@ -250,7 +252,6 @@ export class TlsHandshake implements ClientReader, Reusable, LoggedConnection {
     if (this.idle) this.leaveIdle();
     this.timer.stop();
     const { counters } = this.listener.runtime;
-    counters.add(HANDLED, -1);
     counters.add(ACTIVE_CONNECTIONS, -1);
     counters.add(WAITING, -1);
   }
