@@ -56,6 +56,9 @@ const CLOSED = 6;
  */
 const HELD_LIMIT = 16_384;
 
+/** How long a client may take for the last bytes on a connection that is being closed, in milliseconds. */
+const CLOSING_TIME = 5000;
+
 /** Filled by every check, read at once: one for the thread is enough. */
 const framing: RequestFraming = { contentLength: -1, chunked: false, connection: 'none' };
 const NO_BODY: RequestFraming = { contentLength: -1, chunked: false, connection: 'close' };
@@ -68,7 +71,7 @@ export function takeConnectionNumber(): number {
 }
 
 /** What is known already of a connection that was accepted where TLS is expected. */
-export interface Expected {
+interface Expected {
   readonly number: number;
   readonly acceptedAt: number;
   /** Undefined where the client speaks plain HTTP. */
@@ -447,8 +450,15 @@ export class ClientConnection implements DownstreamConnection, ClientReader {
   /** Closes once what has been written is on its way. */
   close(): void {
     // TLS says goodbye (close_notify).
-    if (this.answer.pending === 0 && this.tls === undefined) this.socket.destroy();
-    else this.socket.destroySoon();
+    if (this.answer.pending === 0 && this.tls === undefined) {
+      this.socket.destroy();
+      return;
+    }
+    this.socket.destroySoon();
+    // A client that does not read would never let it.
+    this.state = LINGER;
+    this.lingerUntil = Date.now() + CLOSING_TIME;
+    this.timer.start(CLOSING_TIME);
   }
 
   /** Closes at once, with a reset (`reset_timedout_connection`). */
@@ -471,7 +481,8 @@ export class ClientConnection implements DownstreamConnection, ClientReader {
     this.body = undefined;
     this.socket.resume();
     if (rest.length > 0) this.hold(this.keep(rest));
-    if (this.answer.ended) this.afterAnswer();
+    // What the system has not taken yet is still in use: `answerSent` comes when it has.
+    if (this.answer.ended && this.answer.pending === 0) this.afterAnswer();
   }
 
   /** RequestBodyReader: arms the timer of reads. 0 stops it. */
@@ -506,7 +517,8 @@ export class ClientConnection implements DownstreamConnection, ClientReader {
   /** AnswerWriter: the tunnel is over. A client that was held back may be sending still, and is to hear the last words. */
   leaveTunnel(): void {
     const { lingering_close } = this.exchange!.location.settings;
-    if (lingering_close === 'always' || (lingering_close === 'on' && this.socket.isPaused())) this.linger();
+    const isHeldBack = this.socket.isPaused() || this.answer.pending > 0;
+    if (lingering_close === 'always' || (lingering_close === 'on' && isHeldBack)) this.linger();
     else {
       this.letGo();
       this.close();
@@ -579,8 +591,8 @@ export class ClientConnection implements DownstreamConnection, ClientReader {
     }
     if (rest.length > 0) this.held = this.keep(rest);
     this.body = undefined;
-    this.letGo();
-    this.becomeReady();
+    this.state = BUSY;
+    this.afterAnswer();
   }
 
   /** Ends our direction, and reads what the client still sends for a while: a reset would take the answer with it. */
