@@ -1,8 +1,6 @@
 /** `client_body_early_read`: the request's body is read before anything else is done with the request. */
 import type { Exchange } from './exchange.ts';
-import { finalize } from './finalize.ts';
-import { log } from './log.ts';
-import { readRequestBody } from './request-body.ts';
+import { readRequestBody, refusesBody } from './request-body.ts';
 import type { Template } from './template.ts';
 
 /**
@@ -13,11 +11,7 @@ import type { Template } from './template.ts';
 export function readsBodyEarly(exchange: Exchange, conditions: readonly Template[]): boolean {
   if (!conditions.some((condition) => holds(condition.evaluate(exchange)))) return false;
   // The server's settings hold: no location has been chosen.
-  const limit = exchange.location.settings.client_max_body_size;
-  if (limit > 0 && exchange.contentLength > limit) {
-    log(exchange, 'error', `client intended to send too large body: ${exchange.contentLength} bytes`);
-    finalize(exchange, 413);
-  } else readRequestBody(exchange, () => exchange.site.run(exchange));
+  if (!refusesBody(exchange)) readRequestBody(exchange, () => exchange.site.run(exchange));
   return true;
 }
 

@@ -50,6 +50,18 @@ export function discardRequestBody(exchange: Exchange): PhaseResult {
 }
 
 /**
+ * Refuses a request whose body is going to be too large (`client_max_body_size` of the location it stands in).
+ * @returns whether it has been: it is answered with 413
+ */
+export function refusesBody(exchange: Exchange): boolean {
+  const limit = exchange.location.settings.client_max_body_size;
+  if (limit <= 0 || exchange.contentLength <= limit) return false;
+  log(exchange, 'error', `client intended to send too large body: ${exchange.contentLength} bytes`);
+  finalize(exchange, 413);
+  return true;
+}
+
+/**
  * Reads the body whole into `exchange.body`, then calls `done`, at once where there is none or it is there already.
  * Where reading fails the exchange is finished with the status that says why (408, 413, 400, 500), and `done` is never called.
  */

@@ -10,6 +10,7 @@ import { finalize } from './finalize.ts';
 import { findLocation, isSlashRedirect } from './locations.ts';
 import { log } from './log.ts';
 import { DECLINED, DONE, OK, Phase, type PhaseHandler, type PhaseResult } from './phases.ts';
+import { refusesBody } from './request-body.ts';
 import { withoutField } from './response-headers.ts';
 import { admitsRequest } from './tls.ts';
 
@@ -257,12 +258,7 @@ function chooseLocation(exchange: Exchange): boolean {
   if (debugging.on) debugLocation(exchange);
   const redirects = isSlashRedirect(exchange, location);
   exchange.enter(location);
-  const limit = exchange.location.settings.client_max_body_size;
-  if (limit > 0 && exchange.contentLength > limit) {
-    log(exchange, 'error', `client intended to send too large body: ${exchange.contentLength} bytes`);
-    finalize(exchange, 413);
-    return false;
-  }
+  if (refusesBody(exchange)) return false;
   if (redirects) {
     const { args } = exchange;
     exchange.response.location = escapeUri(location.name, 'uri') + (args === '' ? '' : `?${args}`);
