@@ -54,6 +54,7 @@ function beginEpilogue(exchange: Exchange, relations: Relations): void {
 
 function runEpilogue(exchange: Exchange): void {
   dropBodyFilters(exchange);
+  exchange.epilogues++;
   exchange.ended = false;
   exchange.headSent = false;
   exchange.onDrain = undefined;

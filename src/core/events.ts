@@ -126,7 +126,5 @@ export const eventsDirectives = {
   }),
 };
 
-export type EventsDirectives = typeof eventsDirectives;
-
 /** nginx's event modules. */
 export const events = defineModule({ name: 'events', directives: eventsDirectives });

@@ -157,6 +157,8 @@ export class Exchange {
    * Returns true where the handler carries on all the same and will end the exchange itself.
    */
   onAbort: (() => boolean) | undefined = undefined;
+  /** Epilogues begun. What has been waited for since before the last one is not wanted any more. */
+  epilogues = 0;
   /** Called once when the exchange is released, last added first. */
   cleanups: (() => void)[] | undefined = undefined;
 

@@ -11,7 +11,7 @@ import { DONE, OK, type PhaseResult } from './phases.ts';
 import { endExchange, sendHead } from './send.ts';
 
 /** What a file's ETag is made of: when it was changed, in seconds, and its size in bytes. */
-export function fileEtag(modified: number, size: number): string {
+function fileEtag(modified: number, size: number): string {
   // A time before 1970 is shown as the system's 64 bits are.
   const time = modified < 0 ? BigInt.asUintN(64, BigInt(modified)) : modified;
   return `"${time.toString(16)}-${size.toString(16)}"`;
@@ -104,6 +104,7 @@ class FileSender {
   /** The last piece is with the client's connection. */
   private blocked = false;
   private released = false;
+  private readonly epilogues: number;
 
   constructor(
     exchange: Exchange,
@@ -116,6 +117,7 @@ class FileSender {
     this.exchange = exchange;
     this.descriptor = descriptor;
     this.path = path;
+    this.epilogues = exchange.epilogues;
     this.parts = parts ?? { ranges: [{ start: 0, end: size }], before: undefined, after: '' };
     this.asynchronous = settings.aio;
     this.turn = settings.sendfile_max_chunk || Number.POSITIVE_INFINITY;
@@ -123,12 +125,17 @@ class FileSender {
     exchange.onRelease(() => this.release());
   }
 
+  /** Nobody wants the rest. */
+  private get over(): boolean {
+    const { exchange } = this;
+    return exchange.ended || exchange.epilogues !== this.epilogues;
+  }
+
   /** Sends what the client takes now, as far as it is this file's turn. */
   proceed(): void {
-    const { exchange } = this;
     let left = this.turn;
     while (left > 0) {
-      if (exchange.ended || this.blocked || this.reading) return;
+      if (this.over || this.blocked || this.reading) return;
       if (this.position === this.end && !this.nextRange()) return;
       this.buffer ??= takeBuffer();
       const wanted = Math.min(this.end - this.position, BUFFER_SIZE, left);
@@ -176,7 +183,7 @@ class FileSender {
         this.letGo();
         return;
       }
-      if (this.exchange.ended) return;
+      if (this.over) return;
       if (error !== null) this.fail(error);
       else if (this.send(length, wanted)) this.proceed();
     });

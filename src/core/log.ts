@@ -25,7 +25,7 @@ export function debug(exchange: Exchange, message: string): void {
 }
 
 /** The error log of a request's location; for a client of `debug_connection` it takes everything. */
-export function errorLogOf({ connection, location }: Exchange): ErrorLog {
+function errorLogOf({ connection, location }: Exchange): ErrorLog {
   return connection.debug ? location.errorLog.everything : location.errorLog;
 }
 

@@ -202,7 +202,14 @@ function refuse(exchange: Exchange, status: PhaseResult): void {
     return;
   }
   log(exchange, 'info', 'delaying unauthorized request');
-  const timer = exchange.site.runtime.timers.timer(() => finalize(exchange, status));
+  const timer = exchange.site.runtime.timers.timer(() => {
+    exchange.onAbort = undefined;
+    finalize(exchange, status);
+  });
+  exchange.onAbort = () => {
+    timer.stop();
+    return false;
+  };
   exchange.onRelease(() => timer.stop());
   timer.start(delay);
 }
@@ -217,10 +224,10 @@ function takeBackRefusal(exchange: Exchange): void {
 
 /** A handler waits for something: the walk goes on with what it comes back with. */
 function wait(exchange: Exchange, promise: Promise<PhaseResult>): void {
-  const { phase } = exchange;
+  const { phase, epilogues } = exchange;
   promise.then(
     (result) => {
-      if (exchange.ended || exchange.phase !== phase) return;
+      if (exchange.ended || exchange.phase !== phase || exchange.epilogues !== epilogues) return;
       if (phase === Phase.access) {
         const verdict = judgeAccess(exchange, result);
         if (verdict === 'refused') return;
@@ -235,7 +242,7 @@ function wait(exchange: Exchange, promise: Promise<PhaseResult>): void {
     },
     (error: unknown) => {
       logBug(exchange, error);
-      finalize(exchange, 500);
+      if (exchange.epilogues === epilogues) finalize(exchange, 500);
     },
   );
 }
