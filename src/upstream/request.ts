@@ -275,6 +275,7 @@ export class HttpRequest implements UpstreamRequest {
     this.connection = undefined;
     this.connectTime = -1;
     this.#asked = false;
+    this.#written = 0;
     this.followed = false;
     this.alone = true;
     this.bucket.turn!.add(this);
