@@ -32,7 +32,7 @@ export interface BodyReceiver {
   /**
    * The body will not be completed.
    * @param status the status to answer with: 400 for broken framing, 408 for a body that came too slowly, 413 for a
-   *   chunked body beyond `limit`, or 0 when the client has closed its connection
+   *   chunked body beyond `limit`, 500 for one that could not be kept, or 0 when the client has closed its connection
    */
   fail(status: number): void;
 }

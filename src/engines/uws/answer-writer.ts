@@ -100,6 +100,19 @@ export class AnswerWriter {
     return bytes >= this.length;
   }
 
+  /** Whether uWebSockets.js gets the body whole, however long it is, and closes when the client has it. */
+  get isWholeAndLast(): boolean {
+    const { pending } = this;
+    return (
+      this.mode === KNOWN_LENGTH &&
+      this.head !== '' &&
+      !this.keepAlive &&
+      !this.listenerEnds &&
+      pending.length > 0 &&
+      pending[0]!.length === this.length
+    );
+  }
+
   /** There may be room again. */
   unblock(): void {
     this.blocked = false;
@@ -142,7 +155,7 @@ export class AnswerWriter {
       // More than was promised: no client could tell it from the next answer.
       if (chunk.length > room) chunk = part(chunk, 0, room);
       if (this.head !== '') {
-        const whole = chunk.length === length && !this.keepAlive && !this.listenerEnds;
+        const whole = this.isWholeAndLast;
         this.writeHead(response, whole);
         this.addHeadBytes(`Content-Length: ${length}\r\n\r\n`.length);
         if (whole) {

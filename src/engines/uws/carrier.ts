@@ -321,12 +321,7 @@ export class UwsCarrier implements Carrier, DownstreamConnection, BodyConnection
       // Nothing may be written meanwhile: a write that has to wait would end the pause without a word.
       this.resumeReading();
     }
-    // How long it may rest after the answer, or not take any of it.
-    this.listener.setResponseTimeout(
-      writer.isLast
-        ? this.exchange!.location.settings.keepalive_timeout.timeout
-        : this.exchange!.location.settings.send_timeout,
-    );
+    this.setResponseTimeout();
     this.fetchAddressForLog();
     if (this.corked) writer.run(this.response);
     else {
@@ -348,6 +343,19 @@ export class UwsCarrier implements Carrier, DownstreamConnection, BodyConnection
     }
     this.armSendTimer();
     return false;
+  }
+
+  /** How long the client may not take any of the answer, or rest after it: uWebSockets.js has one timeout for both. */
+  private setResponseTimeout(): void {
+    const { writer } = this;
+    const { keepalive_timeout, send_timeout } = this.exchange!.location.settings;
+    let timeout = send_timeout;
+    if (writer.isLast) {
+      timeout = keepalive_timeout.timeout;
+      // uWebSockets.js takes more of it than the client does.
+      if ((writer.listens || writer.isWholeAndLast) && timeout < send_timeout) timeout = send_timeout;
+    }
+    this.listener.setResponseTimeout(timeout);
   }
 
   /** Called inside `cork`. */

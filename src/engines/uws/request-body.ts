@@ -14,8 +14,7 @@ export interface BodyConnection {
   armBodyTimer(milliseconds: number): void;
   /** The body is complete, or given up. */
   bodyOver(): void;
-  /** Closes the connection, and ends the exchange. */
-  abort(): void;
+  /** The answer is the last one on its connection. */
   closeAfter(): void;
 }
 
@@ -28,13 +27,14 @@ export class RequestBodySource implements QueueOwner {
   private readonly exchange: Exchange;
   private readonly queue: SpillQueue;
   private receiver: BodyReceiver | undefined = undefined;
-  /** Of a body in chunks. */
+  /** Of a body in chunks, in bytes; 0 for no limit. */
   private greatest = 0;
   private timeout = 0;
-  private received = 0;
   private paused = true;
   /** Nobody wants it any more. */
   private dropping = false;
+  /** It could not be kept, before anybody had asked for it: the status to answer with. */
+  private failure = 0;
   /** The receiver has heard of the end. */
   private over = false;
 
@@ -58,6 +58,7 @@ export class RequestBodySource implements QueueOwner {
     this.exchange.bodyBytesReceived += length;
     if (last) this.complete = true;
     if (this.over) return;
+    if (!this.dropping && this.isTooLarge) this.refuse();
     if (this.dropping) {
       if (last) this.finish();
       return;
@@ -72,10 +73,30 @@ export class RequestBodySource implements QueueOwner {
 
   /** Begins to deliver: carrier.ts, `Carrier.readBody`. */
   start(receiver: BodyReceiver, limit: number, timeout: number): void {
+    if (this.failure !== 0) {
+      receiver.fail(this.failure);
+      return;
+    }
     this.receiver = receiver;
     this.greatest = this.exchange.chunked ? limit : 0;
     this.timeout = timeout;
-    this.resume();
+    if (this.isTooLarge) this.refuse();
+    else this.resume();
+  }
+
+  /** `client_max_body_size`, for a body whose length nobody has told. */
+  private get isTooLarge(): boolean {
+    return this.greatest > 0 && this.exchange.bodyBytesReceived > this.greatest;
+  }
+
+  private refuse(): void {
+    const { exchange } = this;
+    log(
+      exchange,
+      'error',
+      `client intended to send too large chunked body: ${exchange.bodyBytesReceived}+0 bytes`,
+    );
+    this.fail(413);
   }
 
   pause(): void {
@@ -123,16 +144,6 @@ export class RequestBodySource implements QueueOwner {
   // ---- of the queue ----
 
   deliver(piece: Buffer): void {
-    if (this.greatest > 0 && this.received + piece.length > this.greatest) {
-      log(
-        this.exchange,
-        'error',
-        `client intended to send too large chunked body: ${this.received + piece.length}+0 bytes`,
-      );
-      this.fail(413);
-      return;
-    }
-    this.received += piece.length;
     this.receiver?.data(piece);
   }
 
@@ -152,14 +163,16 @@ export class RequestBodySource implements QueueOwner {
 
   failed(reason: string): void {
     log(this.exchange, 'crit', reason);
-    this.connection.abort();
+    if (this.receiver === undefined) this.failure = 500;
+    this.fail(500);
   }
 
   private finish(): void {
     const { receiver } = this;
     this.stop();
     this.connection.armBodyTimer(0);
-    this.connection.bodyOver();
+    // Who asks for a body that could not be kept is to hear of it.
+    if (this.failure === 0) this.connection.bodyOver();
     receiver?.end();
   }
 
@@ -176,6 +189,8 @@ export class RequestBodySource implements QueueOwner {
     if (this.over || this.dropping) return;
     const { receiver } = this;
     this.drop();
+    if (this.complete) this.finish();
+    else this.connection.resumeReading();
     receiver?.fail(status);
   }
 }

@@ -40,6 +40,8 @@ export class SpillQueue {
   private file: TempFile | undefined = undefined;
   private position = 0;
   private reading = false;
+  /** Read from the file while this was paused. */
+  private ready: Buffer | undefined = undefined;
 
   /** @param paused at first */
   constructor(owner: QueueOwner, paused: boolean) {
@@ -84,6 +86,7 @@ export class SpillQueue {
     this.over = true;
     this.memory = [];
     this.memorySize = 0;
+    this.ready = undefined;
     this.file?.close();
     this.file = undefined;
   }
@@ -126,6 +129,12 @@ export class SpillQueue {
       this.owner.deliver(piece);
     }
     if (this.paused || this.over) return;
+    const { ready } = this;
+    if (ready !== undefined) {
+      this.ready = undefined;
+      this.owner.deliver(ready);
+      if (this.paused || this.over) return;
+    }
     if (this.file !== undefined) this.read(this.file);
     else if (this.ending) this.finish();
     else this.owner.emptied();
@@ -151,7 +160,7 @@ export class SpillQueue {
         return;
       }
       this.position += length;
-      this.owner.deliver(length === piece.length ? piece : piece.subarray(0, length));
+      this.ready = length === piece.length ? piece : piece.subarray(0, length);
       this.flow();
     });
   }

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 
-import { readFileSync } from 'node:fs';
+import { readFileSync, rmSync } from 'node:fs';
 import {
   createServer,
   type IncomingMessage,
@@ -122,6 +122,12 @@ for (const tls of [false, true])
           root html;
           location / { proxy_pass http://127.0.0.1:${backendPort}; proxy_buffering off; client_max_body_size 100m; }
           location = /hold { proxy_pass http://127.0.0.1:${backendPort}; proxy_request_buffering off; client_max_body_size 0; }
+          location = /unkept {
+            proxy_pass http://127.0.0.1:${backendPort}/hold;
+            proxy_request_buffering off;
+            client_max_body_size 0;
+            client_body_temp_path unkept;
+          }
           location = /small.html { }
           location = /one { return 200 "one"; }
           location = /bare { return 204; }
@@ -420,6 +426,35 @@ for (const tls of [false, true])
       assert.equal(log.match(/^127\.0\.0\.1 "GET \/hang HTTP\/1\.1" 499 0 0 \d+$/gm)?.length, 5);
       assert.equal(log.match(/"POST \/count HTTP\/1\.1" 400 /g)?.length, 5);
       assert.doesNotMatch(portico.errorLog(), /\[(crit|alert|emerg)\]/);
+    });
+
+    test('a body that cannot be kept is answered with 500, and the worker goes on', async () => {
+      // No directory for temporary files can be made where a file is.
+      rmSync(sandbox.path('unkept'), { recursive: true, force: true });
+      sandbox.write('unkept', '');
+      // A client may be stopped before anything has to be kept: then the next one has its turn.
+      for (let failed = false; !failed; ) {
+        held = undefined;
+        const client = await rawClient(port);
+        client.send(`POST /unkept HTTP/1.1\r\nHost: a\r\nContent-Length: ${BIG}\r\n\r\n`);
+        await until('the server to have the head', () => held);
+        client.send(Buffer.alloc(BIG, 'x'));
+        let before = -1;
+        await until('an answer, or the client to be held up', async () => {
+          const stuck = client.socket.writableLength === before;
+          before = client.socket.writableLength;
+          await new Promise((resolve) => setTimeout(resolve, 200));
+          return stuck || client.heard() !== '';
+        });
+        if (client.heard() === '') held!.resume();
+        const [status] = /^HTTP\/1\.1 [25]00 /.exec(await client.until(/\r\n\r\n/)) ?? [];
+        assert.ok(status);
+        failed = status.endsWith(' 500 ');
+        client.destroy();
+      }
+      await portico.logged(/\[crit\] .*"[^"]*\/unkept" failed \(20: Not a directory\)/);
+      assert.match(await get('/one'), /one$/);
+      await quiet();
     });
 
     test('a second request before the answer closes the connection', async () => {
