@@ -17,6 +17,8 @@
  * | http2, quic                             | an error, as for nginx without those modules                          |
  * | engine=node, engine=uws                 | our own: which engine serves the address                              |
  */
+import { isUtf8 } from 'node:buffer';
+import { pathBytes } from '../config/glob.ts';
 import { didYouMean } from '../config/setters.ts';
 import { ConfigError, type Statement } from '../config/statement.ts';
 import { parameter, parseNumber, parseSeconds, parseSize } from '../config/values.ts';
@@ -182,6 +184,8 @@ function parseTarget(statement: Statement): ListenTarget {
     if (path === '') throw urlError(statement, 'no path in the unix domain socket');
     if (path.length > LONGEST_SOCKET_PATH)
       throw urlError(statement, 'too long path in the unix domain socket');
+    // Node.js and uWebSockets.js take text: anything else would become another name, which may be too long besides.
+    if (!isUtf8(pathBytes(path))) throw urlError(statement, 'no UTF-8 path in the unix domain socket');
     return { path };
   }
   return text.startsWith('[') ? parseBracketed(text, statement) : parseHostAndPort(text, statement);

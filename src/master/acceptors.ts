@@ -3,11 +3,14 @@
  * workers that have joined, in turn. A worker is known by the descriptor of its app, which is an address in memory: it
  * has to leave before its app goes.
  */
-import { chmodSync, rmSync } from 'node:fs';
+import { chmodSync } from 'node:fs';
 import { pathBytes } from '../config/glob.ts';
 import { type ListenAddress, listenerKey } from '../core/listen.ts';
+import { removeSocketFile, socketPath } from '../core/socket-file.ts';
 import { type ListenSocket, loadUws, type UwsApp } from '../engines/uws/native.ts';
+import { describeFileError, isSystemError } from '../log/system-errors.ts';
 import type { Descriptor, ListenFailure } from '../worker/messages.ts';
+import type { MasterLog } from './startup.ts';
 
 /** The listening sockets of the master. */
 export interface Acceptors {
@@ -46,7 +49,7 @@ interface Acceptor {
 const TLS_KEY = 'uws ssl ';
 
 /** None at first. uWebSockets.js is loaded with the first one. */
-export function createAcceptors(): Acceptors {
+export function createAcceptors(log: Pick<MasterLog, 'write'>): Acceptors {
   const acceptors = new Map<string, Acceptor>();
 
   /** @param key `listenerKey` of an address of uWebSockets.js */
@@ -65,31 +68,47 @@ export function createAcceptors(): Acceptors {
     return acceptor;
   }
 
-  function close({ app, workers, socket, path }: Acceptor): void {
+  function stopListening(acceptor: Acceptor): void {
+    const { socket, path } = acceptor;
+    acceptor.socket = undefined;
+    acceptor.path = '';
+    const failure = path === '' ? undefined : removeSocketFile(path);
+    if (failure !== undefined) log.write('emerg', failure);
     if (socket !== undefined) loadUws().us_listen_socket_close(socket);
-    if (path !== '') rmSync(pathBytes(path), { force: true });
+  }
+
+  function close(acceptor: Acceptor): void {
+    stopListening(acceptor);
+    const { app, workers } = acceptor;
     for (const descriptor of workers.values()) app.removeChildAppDescriptor(descriptor);
     app.close();
   }
 
   return {
     open(address) {
-      const acceptor = acceptorOf(listenerKey(address));
+      const key = listenerKey(address);
+      const acceptor = acceptorOf(key);
       if (acceptor.socket !== undefined) return undefined;
       const listening = (socket: ListenSocket | false) => {
         if (socket !== false) acceptor.socket = socket;
       };
       if (address.family === 'unix') {
-        acceptor.app.listen_unix(listening, Buffer.from(address.path, 'latin1').toString());
+        const { path } = address;
+        acceptor.app.listen_unix(listening, socketPath(path));
         if (acceptor.socket !== undefined) {
-          acceptor.path = address.path;
-          // Everybody may connect, as with nginx.
-          chmodSync(pathBytes(address.path), 0o666);
+          acceptor.path = path;
+          try {
+            // Everybody may connect, as with nginx.
+            chmodSync(pathBytes(path), 0o666);
+          } catch (error) {
+            stopListening(acceptor);
+            if (!isSystemError(error)) throw error;
+            return { key, message: describeFileError('chmod()', path, error) };
+          }
         }
       } else acceptor.app.listen(address.host, address.port, listening);
       if (acceptor.socket !== undefined) return undefined;
-      const key = listenerKey(address);
-      return { key, address: address.text, call: 'listen()', reason: 'uWebSockets.js does not say why' };
+      return { key, message: `listen() to ${address.text} failed (uWebSockets.js does not say why)` };
     },
 
     join(worker, descriptors) {

@@ -10,6 +10,7 @@ import { lstatSync, unlinkSync } from 'node:fs';
 import { connect, createServer, Socket } from 'node:net';
 import { pathBytes } from '../config/glob.ts';
 import type { ListenAddress } from '../core/listen.ts';
+import { socketPath } from '../core/socket-file.ts';
 import { describeError, isSystemError } from '../log/system-errors.ts';
 import type { MasterLog } from './startup.ts';
 
@@ -41,7 +42,7 @@ const tryListening: Probe = (address) =>
     const server = createServer((socket) => socket.destroy());
     server.once('error', resolve);
     const done = () => server.close(() => resolve(undefined));
-    if (address.family === 'unix') server.listen({ path: address.path }, done);
+    if (address.family === 'unix') server.listen({ path: socketPath(address.path) }, done);
     else {
       const ipv6Only = address.family === 'inet6' && address.ipv6only;
       server.listen({ host: address.host, port: address.port, exclusive: true, ipv6Only }, done);
@@ -82,7 +83,7 @@ async function removeStaleSocket(path: string): Promise<boolean> {
   const status = lstatSync(bytes, { throwIfNoEntry: false });
   if (status === undefined || !status.isSocket()) return false;
   const refused = await new Promise<boolean>((resolve) => {
-    const socket = connect({ path });
+    const socket = connect({ path: socketPath(path) });
     socket.once('connect', () => {
       socket.destroy();
       resolve(false);

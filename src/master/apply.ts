@@ -51,23 +51,36 @@ export async function apply(service: Service, loaded: Loaded, number: number): P
     return giveUp(service, attempt);
   }
 
+  try {
+    if (!(await makeReady(service, next, attempt))) return giveUp(service, attempt);
+  } catch (error) {
+    await giveUp(service, attempt);
+    throw error;
+  }
+  putInUse(service, next, attempt);
+  return true;
+}
+
+/** Has the workers link it and everything open for it. @returns whether nothing is left that can fail */
+async function makeReady(service: Service, next: Generation, { added }: Attempt): Promise<boolean> {
+  const { crew, generations, master } = service;
   // Peers that both configurations have are changed when nothing can fail any more.
-  const inUse = new Set(service.generations.current?.slots.entries().map(([, slot]) => slot));
+  const inUse = new Set(generations.current?.slots.entries().map(([, slot]) => slot));
   configurePeers(
     service,
     next.peers.filter(({ slot }) => !inUse.has(slot)),
   );
-  const linked = await Promise.all([...service.crew.workers].map((worker) => configure(worker, next, log)));
-  if (linked.includes(false) || service.shuttingDown === 'fast') return giveUp(service, attempt);
-  if (!(await openListeners(service, next))) return giveUp(service, attempt);
-  if (attempt.added.some((worker) => worker.gone)) return giveUp(service, attempt);
-
-  // From here on nothing can fail.
+  const linked = await Promise.all(
+    [...crew.workers].map((worker) => configure(worker, next, master.startup.log)),
+  );
+  // What a shutdown has closed is not opened again.
+  if (linked.includes(false) || service.shuttingDown !== undefined) return false;
+  if (!(await openListeners(service, next)) || service.shuttingDown !== undefined) return false;
+  if (added.some((worker) => worker.gone)) return false;
   configurePeers(
     service,
     next.peers.filter(({ slot }) => inUse.has(slot)),
   );
-  putInUse(service, next, attempt);
   return true;
 }
 
@@ -96,6 +109,14 @@ async function openListeners(
   next: Generation,
 ): Promise<boolean> {
   const { log } = master.startup;
+  const changed = next.addresses.filter((address) => crew.holdsOtherwise(address));
+  for (const { text } of changed) {
+    log.write(
+      'emerg',
+      `${text} is in use: neither its engine nor, with uWebSockets.js, its "ssl" can be changed by a reload`,
+    );
+  }
+  if (changed.length > 0) return false;
   const missing = next.addresses.filter((address) => !crew.holds(address));
   if (!(await checkAddresses(missing, log, false))) return false;
 
@@ -115,9 +136,7 @@ async function openListeners(
     }
     const holder = crew.exclusiveHolder(generations.current?.addresses ?? []);
     const failures = await crew.listenAll(next.number, addresses, holder);
-    for (const { address, call, reason } of failures) {
-      log.write('emerg', `${call} to ${address} failed (${reason})`);
-    }
+    for (const { message } of failures) log.write('emerg', message);
     if (failures.length > 0) return false;
   }
   return true;
@@ -159,8 +178,9 @@ function putInUse(service: Service, next: Generation, { added, pidFile }: Attemp
 }
 
 /** Takes back what has been done so far. What is open for the configuration in use stays. */
-async function giveUp({ crew, generations }: Service, attempt: Attempt): Promise<false> {
-  crew.keep(new Set(generations.current?.addresses.map(listenerKey)));
+async function giveUp({ crew, generations, shuttingDown }: Service, attempt: Attempt): Promise<false> {
+  const kept = shuttingDown === undefined ? generations.current?.addresses : undefined;
+  crew.keep(new Set(kept?.map(listenerKey)));
   crew.abandon();
   for (const worker of crew.workers) worker.tell({ kind: 'abandon', generation: attempt.number });
   for (const worker of attempt.added) {

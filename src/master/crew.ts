@@ -4,6 +4,7 @@ import { type ListenAddress, listenerKey } from '../core/listen.ts';
 import { engines } from '../engines/index.ts';
 import type { ListenFailure, MasterMessage } from '../worker/messages.ts';
 import { createAcceptors } from './acceptors.ts';
+import type { MasterLog } from './startup.ts';
 import type { Ending, WorkerHandle, WorkerPool } from './workers.ts';
 
 /** Who hears of what happens to workers. */
@@ -48,6 +49,11 @@ export interface Crew {
   serves(key: string): boolean;
   /** Whether an address is taken by ourselves: workers of either engine share it with those of the other. */
   holds(address: ListenAddress): boolean;
+  /**
+   * Whether an address is a Unix socket of ours that another engine serves, or the same with TLS instead of without: its
+   * file is that of one listening socket, so that a second one cannot be opened beside the first.
+   */
+  holdsOtherwise(address: ListenAddress): boolean;
   /** Stops listening, in the master, at all addresses but these, and forgets who has served the others. */
   keep(keys: ReadonlySet<string>): void;
   /** Hands connections over by what workers have prepared for the configuration that is in use from now on. */
@@ -61,17 +67,19 @@ export interface Crew {
 }
 
 /** None at first. */
-export function createCrew(pool: WorkerPool, events: CrewEvents): Crew {
+export function createCrew(pool: WorkerPool, log: Pick<MasterLog, 'write'>, events: CrewEvents): Crew {
   const workers = new Set<WorkerHandle>();
   const retired = new Set<WorkerHandle>();
   /** Keys of the addresses that a worker serves. */
   const serving = new Map<WorkerHandle, Set<string>>();
-  const acceptors = createAcceptors();
-  let threadsLeft = false;
+  const acceptors = createAcceptors(log);
+  /** Given up: their threads are still there, or were when this was looked at last. */
+  const lost = new Set<WorkerHandle>();
 
   function bury(worker: WorkerHandle): void {
     acceptors.leave(worker.number);
-    if (worker.lost) threadsLeft = true;
+    for (const other of lost) if (!other.lost) lost.delete(other);
+    if (worker.lost) lost.add(worker);
     workers.delete(worker);
     retired.delete(worker);
     serving.delete(worker);
@@ -83,16 +91,27 @@ export function createCrew(pool: WorkerPool, events: CrewEvents): Crew {
     addresses: readonly ListenAddress[],
   ): Promise<readonly ListenFailure[] | undefined> {
     const keys = addresses.map(listenerKey);
+    // From the moment it begins to open them.
+    if (addresses.some(isMasters)) worker.mustEndItself = true;
     const answer = await worker.ask({ kind: 'listen', generation, keys }, ['listening']);
     if (answer === undefined) return undefined;
     const { failures, descriptors } = answer;
     const failed = new Set(failures.map(({ key }) => key));
     for (const key of keys) if (!failed.has(key)) serving.get(worker)?.add(key);
-    if (descriptors.length > 0) {
-      worker.mustEndItself = true;
-      if (!worker.retiring) acceptors.join(worker.number, descriptors);
-    }
+    if (!worker.retiring && !worker.failing) acceptors.join(worker.number, descriptors);
     return failures;
+  }
+
+  function serves(key: string): boolean {
+    for (const keys of serving.values()) if (keys.has(key)) return true;
+    return false;
+  }
+
+  /** Whichever engine it is, with TLS or without. */
+  function servesAnyhow(address: ListenAddress): boolean {
+    return ENGINE_NAMES.some((engine) =>
+      [false, true].some((ssl) => serves(listenerKey({ ...address, engine, ssl }))),
+    );
   }
 
   return {
@@ -149,16 +168,14 @@ export function createCrew(pool: WorkerPool, events: CrewEvents): Crew {
       return failures;
     },
 
-    serves(key) {
-      for (const keys of serving.values()) if (keys.has(key)) return true;
-      return false;
-    },
+    serves,
 
     holds(address) {
-      if (address.family === 'unix') return this.serves(listenerKey(address));
-      return ENGINE_NAMES.some((engine) =>
-        [false, true].some((ssl) => this.serves(listenerKey({ ...address, engine, ssl }))),
-      );
+      return serves(listenerKey(address)) || (address.family !== 'unix' && servesAnyhow(address));
+    },
+
+    holdsOtherwise(address) {
+      return address.family === 'unix' && !serves(listenerKey(address)) && servesAnyhow(address);
     },
 
     keep(kept) {
@@ -176,7 +193,8 @@ export function createCrew(pool: WorkerPool, events: CrewEvents): Crew {
 
     get isStuck() {
       return (
-        threadsLeft || [...workers, ...retired].some(({ mustEndItself, gone }) => mustEndItself && !gone)
+        [...lost].some((worker) => worker.lost) ||
+        [...workers, ...retired].some(({ mustEndItself, gone }) => mustEndItself && !gone)
       );
     },
   };

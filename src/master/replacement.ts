@@ -45,10 +45,11 @@ export function createReplacement(
       const addresses = current.addresses.filter((address) => exclusive || !isExclusive(address));
       const failures = await crew.listen(worker, current.number, addresses);
       if (failures === undefined || service.shuttingDown !== undefined) return;
-      for (const { key, address, call, reason } of failures) {
-        log.write('emerg', `${call} to ${address} failed (${reason}) in worker ${worker.number}`);
+      for (const { key, message } of failures) {
+        log.write('emerg', `${message} in worker ${worker.number}`);
         if (!crew.serves(key)) {
-          log.write('emerg', `nobody is left to listen on ${address}, exiting`);
+          const { text } = current.addresses.find((address) => listenerKey(address) === key)!;
+          log.write('emerg', `nobody is left to listen on ${text}, exiting`);
           return shutDown('fast', 1);
         }
       }
@@ -58,7 +59,7 @@ export function createReplacement(
     }
   }
 
-  /** Gives a Unix socket whose worker has died to one that lives. */
+  /** Gives a Unix socket whose worker has died to one that lives, which its replacement need not be. */
   async function shareExclusive(): Promise<void> {
     const { current } = generations;
     if (current === undefined || service.shuttingDown !== undefined) return;
@@ -68,7 +69,10 @@ export function createReplacement(
     );
     if (holder === undefined || lost.length === 0) return;
     if (!(await checkAddresses(lost, log, false))) return;
-    await crew.listen(holder, current.number, lost);
+    const failures = await crew.listen(holder, current.number, lost);
+    for (const { message } of failures ?? []) {
+      log.write('emerg', `${message} in worker ${holder.number}`);
+    }
   }
 
   return {
@@ -77,6 +81,7 @@ export function createReplacement(
       shortLives = life < SHORT_LIFE ? shortLives + 1 : 0;
       if (shortLives === 0) {
         void serially(replaceMissing);
+        void serially(shareExclusive);
         return;
       }
       const delay = Math.min(LONGEST_DELAY, FIRST_DELAY * 2 ** (shortLives - 1));

@@ -26,7 +26,7 @@ export async function supervise(master: Master, first: Loaded): Promise<boolean>
   const { startup } = master;
   const { log } = startup;
   const generations = createGenerations();
-  const crew = createCrew(master.pool, { released: generations.release, ended: buried });
+  const crew = createCrew(master.pool, log, { released: generations.release, ended: buried });
   const service: Service = {
     master,
     crew,
@@ -114,10 +114,11 @@ export async function supervise(master: Master, first: Loaded): Promise<boolean>
       startup.files.reopen((failure) => log.write('emerg', failure));
       crew.tellAll({ kind: 'reopen' });
     },
-    stopAccepting() {
-      crew.keep(new Set());
-      for (const worker of [...crew.workers]) crew.retire(worker, shutdownTimeout());
-    },
+    stopAccepting: () =>
+      void serially(async () => {
+        crew.keep(new Set());
+        for (const worker of [...crew.workers]) crew.retire(worker, shutdownTimeout());
+      }),
     upgrade() {
       log.write(
         'error',
@@ -135,7 +136,9 @@ export async function supervise(master: Master, first: Loaded): Promise<boolean>
     void shutDown('fast', 2);
   });
 
-  return apply(service, first, ++lastNumber);
+  const started = await apply(service, first, ++lastNumber);
+  // Told to end meanwhile: it does, and has not failed.
+  return started || service.shuttingDown !== undefined;
 }
 
 function describeDeath(error: unknown): string {

@@ -31,6 +31,8 @@ export interface WorkerHandle {
   retiring: boolean;
   /** It has sockets of uWebSockets.js: a thread that is ended with these takes the process with it. */
   mustEndItself: boolean;
+  /** About to die, or given up: nothing is handed over to it any more, whatever it still says. */
+  readonly failing: boolean;
   /** It has been given up, and its thread is still there. */
   readonly lost: boolean;
   /** Resolves when its thread is gone and what it had counted in the shared tables has been given back. */
@@ -109,6 +111,7 @@ export function openWorkerPool(startup: Startup, tables: Tables, capacity: numbe
     let thread: Worker | undefined;
     let gone = false;
     let isLost = false;
+    let isFailing = false;
     /** Its thread is being ended from outside, and it had been told to end. */
     let told = false;
     let failure: Error | undefined;
@@ -139,13 +142,18 @@ export function openWorkerPool(startup: Startup, tables: Tables, capacity: numbe
       } else if (message.kind === 'released') {
         events.released(handle, message.generation);
       } else if (message.kind === 'failing') {
-        events.failing(handle);
+        fail();
         send(port, { kind: 'detached' });
       }
       for (const take of [...waiting]) if (take(message)) waiting.delete(take);
     });
 
     const lost = Promise.withResolvers<Ending>();
+
+    function fail(): void {
+      isFailing = true;
+      events.failing(handle);
+    }
 
     function terminate(reason: string): void {
       if (handle.retiring) told = true;
@@ -154,7 +162,7 @@ export function openWorkerPool(startup: Startup, tables: Tables, capacity: numbe
         abort.abort();
         return;
       }
-      events.failing(handle);
+      fail();
       send(port, { kind: 'stop' });
       setTimeout(() => {
         if (gone) return;
@@ -184,6 +192,7 @@ export function openWorkerPool(startup: Startup, tables: Tables, capacity: numbe
       tables.counters.forget(number);
       numbers.delete(number);
       gone = true;
+      isLost = false;
       giveUpWaiting();
       return { error: failure };
     }
@@ -205,6 +214,9 @@ export function openWorkerPool(startup: Startup, tables: Tables, capacity: numbe
       ended: Promise.race([buried, lost.promise]),
       get gone() {
         return gone;
+      },
+      get failing() {
+        return isFailing;
       },
       get lost() {
         return isLost;

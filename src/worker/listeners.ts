@@ -66,20 +66,22 @@ export function createListeningSockets(emptied: (site: Site) => void): Listening
           const key = listenerKey(address);
           if (!keys.includes(key)) return;
           const present = open.get(key);
+          let socket: EngineListener | undefined;
           try {
             if (present !== undefined) {
               const changed = present.prepare?.(listener);
               if (changed !== undefined) descriptors.push({ key, descriptor: changed });
               return;
             }
-            const socket = engines[address.engine].open(listener, site);
+            socket = engines[address.engine].open(listener, site);
             open.set(key, socket);
             await socket.ready;
             const { descriptor } = socket;
             if (descriptor !== undefined) descriptors.push({ key, descriptor });
           } catch (error) {
             if (present === undefined) open.delete(key);
-            failures.push({ key, address: address.text, ...describeListenError(error) });
+            socket?.close();
+            failures.push({ key, message: describeListenError(address.text, error) });
           }
         }),
       );
@@ -133,8 +135,8 @@ export function createListeningSockets(emptied: (site: Site) => void): Listening
   };
 }
 
-function describeListenError(error: unknown): { call: string; reason: string } {
-  if (!isSystemError(error)) return { call: 'listen()', reason: String(error) };
-  // Node says `listen` of both; these two are the errors that only the second can have.
-  return { call: 'bind()', reason: describeError(error) };
+function describeListenError(address: string, error: unknown): string {
+  if (!isSystemError(error)) return `listen() to ${address} failed (${String(error)})`;
+  // Node says `listen` of both, and nearly always it is the first.
+  return `bind() to ${address} failed (${describeError(error)})`;
 }

@@ -78,12 +78,8 @@ export type MasterMessage =
 export interface ListenFailure {
   /** `listenerKey` */
   readonly key: string;
-  /** ListenAddress.text */
-  readonly address: string;
-  /** The system call: `bind()` or `listen()`. */
-  readonly call: string;
-  /** `98: Address already in use` */
-  readonly reason: string;
+  /** nginx's: `bind() to 127.0.0.1:80 failed (98: Address already in use)`. */
+  readonly message: string;
 }
 
 /** What the master hands connections over by to a worker that does not listen itself. */

@@ -10,6 +10,7 @@ import { eventsDirectives } from '../core/events.ts';
 import { linkSite } from '../core/link.ts';
 import { mainDirectives } from '../core/main.ts';
 import type { Site } from '../core/site.ts';
+import { engines } from '../engines/index.ts';
 import { ConnectionLimit } from '../event/connection-limit.ts';
 import { createTimerWheel } from '../event/timers.ts';
 import { createErrorLog, type ErrorLog, threadNumber } from '../log/error-log.ts';
@@ -21,7 +22,7 @@ import { ConnectionCounters } from '../shared/counters.ts';
 import { PeerTable } from '../shared/peer-table.ts';
 import { slotLookup } from '../shared/slot-directory.ts';
 import { createKeptThings } from './kept.ts';
-import { createListeningSockets } from './listeners.ts';
+import { createListeningSockets, type Opened } from './listeners.ts';
 import { type ConfigureMessage, type MasterMessage, receive, type ServeTask, send } from './messages.ts';
 import { modules, registry } from './registry.ts';
 import { createRuntime, type Thread } from './runtime.ts';
@@ -31,9 +32,6 @@ import { createRuntime, type Thread } from './runtime.ts';
  * just before, one closes that, and one ends the closing. A thread that ended sooner would take the process with it.
  */
 const CLOSING_TURNS = 3;
-
-/** How long a thread that is about to end by an error waits for the master, in milliseconds. */
-const DETACHING_PATIENCE = 1000;
 
 /** How often a worker that is shutting down looks whether its last connection has gone, in milliseconds. */
 const DRAIN_INTERVAL = 20;
@@ -101,8 +99,10 @@ export default function serve(task: ServeTask): Promise<void> {
   const { promise, resolve } = Promise.withResolvers<void>();
   let ending = false;
   let finished = false;
+  /** Dying of an error. */
+  let failing = false;
   let closesBeforeDying = false;
-  /** Goes on with the end of a thread, once the master hands nothing over to it any more. */
+  /** Goes on with the end of a thread by an error, once the master hands nothing over to it any more. */
   let detached: (() => void) | undefined;
 
   async function configure(message: ConfigureMessage): Promise<void> {
@@ -133,6 +133,10 @@ export default function serve(task: ServeTask): Promise<void> {
     try {
       const scope = buildScopes(message, registry);
       const site = await linkSite(scope, modules, runtime);
+      if (finished) {
+        site.close();
+        return;
+      }
       const events = scope.children('events')[0];
       const connections = events?.settings(eventsDirectives).worker_connections ?? 512;
       pending = { generation, site, connections, priority: scope.settings(mainDirectives).worker_priority };
@@ -238,19 +242,17 @@ export default function serve(task: ServeTask): Promise<void> {
 
   /**
    * A thread that ends with sockets of uWebSockets.js aborts the process. So an error that nobody has caught waits until
-   * the master hands nothing over to this worker any more, and all connections are closed.
+   * the master hands nothing over to this worker any more, however long that takes, and all connections are closed.
    */
   function closeBeforeDying(): void {
     if (closesBeforeDying) return;
     closesBeforeDying = true;
-    let failing = false;
     function fail(error: unknown): void {
       // What goes wrong while it ends is of no interest.
       if (failing) return;
       failing = true;
       ending = true;
-      const die = () => {
-        clearTimeout(timer);
+      detached = () => {
         detached = undefined;
         sockets.destroyConnections();
         afterTurns(CLOSING_TURNS, () => {
@@ -258,24 +260,27 @@ export default function serve(task: ServeTask): Promise<void> {
           throw error;
         });
       };
-      const timer = setTimeout(die, DETACHING_PATIENCE);
-      detached = die;
       send(port, { kind: 'failing' });
     }
     process.on('uncaughtException', fail);
   }
 
   async function handle(message: MasterMessage): Promise<void> {
+    // Nobody would close what is opened now.
+    if (failing || finished) return;
     switch (message.kind) {
       case 'configure':
         return configure(message);
       case 'listen': {
         const site = pending?.site ?? linked.at(-1)?.site;
-        const opened =
-          site === undefined ? { failures: [], descriptors: [] } : await sockets.open(site, message.keys);
-        if (opened.descriptors.length > 0) closeBeforeDying();
-        // A worker that was already serving when it was given a further address, a Unix socket say.
-        if (pending === undefined && site !== undefined) sockets.commit(site);
+        let opened: Opened = { failures: [], descriptors: [] };
+        // A master that is about to shut down may ask for it when this worker drains already.
+        if (site !== undefined && !ending) {
+          if (site.listeners.some(({ address }) => engines[address.engine].masterListens)) closeBeforeDying();
+          opened = await sockets.open(site, message.keys);
+          // A worker that was already serving when it was given a further address, a Unix socket say.
+          if (pending === undefined && !ending) sockets.commit(site);
+        }
         send(port, { kind: 'listening', generation: message.generation, ...opened });
         return;
       }
@@ -299,9 +304,10 @@ export default function serve(task: ServeTask): Promise<void> {
   let queue: Promise<void> = Promise.resolve();
   receive<MasterMessage>(port, (message) => {
     if (message.kind === 'stop') {
-      // At once, whatever else has been asked for.
+      // At once, whatever else has been asked for. The master hands nothing over any more: it might be dying of an error.
       ending = true;
-      finish();
+      if (detached !== undefined) detached();
+      else finish();
       return;
     }
     if (message.kind === 'detached') {

@@ -62,6 +62,7 @@ test('addresses that cannot be are errors', async () => {
     ['unknown', 'host not found'],
     ['unix:', 'no path in the unix domain socket'],
     [`unix:/${'x'.repeat(107)}`, 'too long path in the unix domain socket'],
+    ['unix:/\xff', 'no UTF-8 path in the unix domain socket'],
   ];
   for (const [text, what] of cases) {
     await assert.rejects(read(text), { message: `${what} in "${text}" of the "listen" directive` }, text);

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { existsSync } from 'node:fs';
+import { existsSync, renameSync } from 'node:fs';
 import { test } from 'node:test';
 import { get, openClient } from '../support/client.ts';
 import { crashable, createSandbox, startPortico } from '../support/portico.ts';
@@ -137,4 +137,32 @@ test('workers that cannot start fail a reload, and those there are go on', async
   assert.doesNotMatch(portico.errorLog(), /worker 0 .* (died|exited)/);
   assert.equal((await get(port)).body, 'hello');
   assert.equal((await portico.stop('SIGQUIT')).code, 0);
+});
+
+test('a Unix socket that another worker has come to have is opened again when that one dies too', async () => {
+  using sandbox = createSandbox();
+  const port = await freePort();
+  const path = sandbox.path('logs/socket');
+  await using portico = await startPortico({
+    sandbox,
+    workers: 2,
+    http: `server { listen 127.0.0.1:${port}; listen unix:${path}; location / { return 200 hello; } }`,
+    environment: crashable(sandbox.path('crash')),
+  });
+  const threadOf = (worker: number) =>
+    new RegExp(`start worker ${worker} \\(thread (\\d+)\\)`).exec(portico.errorLog())![1]!;
+  const crash = async (worker: number) => {
+    const from = portico.errorLog().length;
+    sandbox.write('crash.coming', threadOf(worker));
+    renameSync(sandbox.path('crash.coming'), sandbox.path('crash'));
+    await portico.logged(`worker ${worker} (thread ${threadOf(worker)}) died`, from);
+    await portico.logged(`start worker ${worker} `, from);
+    assert.equal((await until('an answer', () => get({ path }).catch(() => undefined))).body, 'hello');
+  };
+  // It has not lived for long, so that the other one gets the socket at once.
+  await crash(0);
+  await new Promise((resolve) => setTimeout(resolve, GROWN_UP));
+  await crash(1);
+  assert.equal((await portico.stop('SIGQUIT')).code, 0);
+  assert.equal(existsSync(path), false);
 });

@@ -256,10 +256,11 @@ function collectOutput(child: ChildProcess): () => { stdout: string; stderr: str
 /**
  * Environment of a Portico whose workers a test can crash.
  * @param file a name in the test's sandbox; to crash one worker, write the file
+ * @param how at once, or when it is told to listen: the modules of those names
  */
-export function crashable(file: string): NodeJS.ProcessEnv {
+export function crashable(file: string, how: 'crash' | 'crash-at-listen' = 'crash'): NodeJS.ProcessEnv {
   return {
-    NODE_OPTIONS: `--import=${new URL('crash.ts', import.meta.url).href}`,
+    NODE_OPTIONS: `--import=${new URL(`${how}.ts`, import.meta.url).href}`,
     NODE_TEST_CRASH_FILE: file,
   };
 }

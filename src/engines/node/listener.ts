@@ -3,6 +3,7 @@ import { createServer, type Server as NetServer, type Socket } from 'node:net';
 import { requestHeadLimits } from '../../core/head-limits.ts';
 import type { Runtime } from '../../core/runtime.ts';
 import type { Listener, Server, Site, VirtualServers } from '../../core/site.ts';
+import { removeSocketFile, socketPath } from '../../core/socket-file.ts';
 import type { TlsConnection } from '../../core/tls.ts';
 import type { RequestHeadLimits } from '../../http/request-head.ts';
 import { RequestHeadParser } from '../../http/request-head-parser.ts';
@@ -95,6 +96,11 @@ export class NodeListener {
 
   /** Stops accepting. Connections that are open go on. */
   close(): void {
+    // Node.js would remove it too, and not say where it cannot.
+    if (this.unixPath !== '' && this.netServer.listening) {
+      const failure = removeSocketFile(this.unixPath);
+      if (failure !== undefined) this.site.errorLog.write('emerg', failure);
+    }
     this.netServer.close();
     for (const socket of this.waiting ?? []) socket.destroy();
     this.waiting = undefined;
@@ -201,7 +207,7 @@ export class NodeListener {
 function listenOptions(listener: Listener) {
   const { address } = listener;
   if (address.family === 'unix')
-    return { path: address.path, backlog: address.backlog, readableAll: true, writableAll: true };
+    return { path: socketPath(address.path), backlog: address.backlog, readableAll: true, writableAll: true };
   return {
     host: address.host,
     port: address.port,

@@ -307,6 +307,9 @@ export const GENERAL_LIMITS = {
   timeouts: 'Timeouts of idle connections are counted in steps of four seconds.',
   'making room':
     'At `worker_connections` idle connections are not closed to make room: new ones are refused.',
+  'Unix sockets':
+    'A reload cannot change the engine of a Unix socket, nor, with this one, whether it has TLS: that takes a restart, or ' +
+    'two reloads, the first of them without it.',
   'connection numbers': '`$connection` is a number of the request, not of the connection.',
 } as const;
 
