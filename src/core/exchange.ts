@@ -157,7 +157,7 @@ export class Exchange {
    * Returns true where the handler carries on all the same and will end the exchange itself.
    */
   onAbort: (() => boolean) | undefined = undefined;
-  /** Epilogues begun. What has been waited for since before the last one is not wanted any more. */
+  /** Epilogues begun; see `overSince`. */
   epilogues = 0;
   /** Called once when the exchange is released, last added first. */
   cleanups: (() => void)[] | undefined = undefined;
@@ -235,6 +235,14 @@ export class Exchange {
   /** Has the connection or the exchange ended? Then nothing more need be made. */
   get gone(): boolean {
     return this.ended || this.connection.closed;
+  }
+
+  /**
+   * For what goes on by itself: has the answer it was begun for ended, though an epilogue may have begun one of its own?
+   * @param epilogues what `epilogues` was when it was begun
+   */
+  overSince(epilogues: number): boolean {
+    return this.ended || this.epilogues !== epilogues;
   }
 
   /** A module's own state for this exchange, by a symbol of the module. */

@@ -127,8 +127,7 @@ class FileSender {
 
   /** Nobody wants the rest. */
   private get over(): boolean {
-    const { exchange } = this;
-    return exchange.ended || exchange.epilogues !== this.epilogues;
+    return this.exchange.overSince(this.epilogues);
   }
 
   /** Sends what the client takes now, as far as it is this file's turn. */

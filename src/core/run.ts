@@ -208,6 +208,7 @@ function refuse(exchange: Exchange, status: PhaseResult): void {
   });
   exchange.onAbort = () => {
     timer.stop();
+    log(exchange, 'info', 'client prematurely closed connection');
     return false;
   };
   exchange.onRelease(() => timer.stop());
@@ -227,7 +228,7 @@ function wait(exchange: Exchange, promise: Promise<PhaseResult>): void {
   const { phase, epilogues } = exchange;
   promise.then(
     (result) => {
-      if (exchange.ended || exchange.phase !== phase || exchange.epilogues !== epilogues) return;
+      if (exchange.overSince(epilogues) || exchange.phase !== phase) return;
       if (phase === Phase.access) {
         const verdict = judgeAccess(exchange, result);
         if (verdict === 'refused') return;
@@ -242,7 +243,7 @@ function wait(exchange: Exchange, promise: Promise<PhaseResult>): void {
     },
     (error: unknown) => {
       logBug(exchange, error);
-      if (exchange.epilogues === epilogues) finalize(exchange, 500);
+      if (!exchange.overSince(epilogues)) finalize(exchange, 500);
     },
   );
 }

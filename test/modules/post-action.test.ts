@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict';
+import { mkdirSync, rmdirSync } from 'node:fs';
 import { test } from 'node:test';
 import { get, openClient } from '../support/client.ts';
+import { createFileStall } from '../support/file-stall.ts';
 import { startHeldBackend } from '../support/held-backend.ts';
-import { startPortico } from '../support/portico.ts';
+import { createSandbox, startPortico } from '../support/portico.ts';
 import { freePort } from '../support/ports.ts';
 import { until } from '../support/wait.ts';
 
@@ -87,4 +89,44 @@ test('one that leads to itself ends, and the connection goes on', async () => {
   // nginx, too, keeps no connection after the 500 nobody has seen.
   await client.ended;
   assert.equal((await get(port, '/')).body, 'page');
+});
+
+test('what is still being read for a client that has gone is no part of it', async () => {
+  await using backend = await startHeldBackend();
+  const port = await freePort();
+  using sandbox = createSandbox();
+  sandbox.write('files/file', 'text');
+  mkdirSync(sandbox.path('files/gone'));
+  await using portico = await startPortico({
+    sandbox,
+    environment: createFileStall(sandbox).environment,
+    http: `log_format end "$request_uri $uri $upstream_status"; access_log logs/end.log end;
+    server { listen 127.0.0.1:${port}; root ${sandbox.directory}; autoindex on; aio threads;
+      location /files/ { post_action /done; }
+      location /done { internal; proxy_pass http://127.0.0.1:${backend.port}; }
+      location /logs/ { access_log off; }
+      location /status { access_log off; stub_status; }
+    }`,
+  });
+  let logged = '';
+  for (const path of ['/files/file', '/files/', '/files/gone/']) {
+    await using stall = createFileStall(sandbox);
+    using client = await openClient(port);
+    await stall.begin();
+    client.write(`GET ${path} HTTP/1.1\r\nHost: x\r\n\r\n`);
+    await until('it to be read', async () => /Writing: 2/.test((await get(port, '/status')).body));
+    if (path === '/files/gone/') rmdirSync(sandbox.path('files/gone'));
+    client.socket.resetAndDestroy();
+    const done = await backend.take('/done');
+    await stall.end();
+    // What was asked for before this has been read, too.
+    assert.equal((await get(port, '/logs/')).status, 200);
+    assert.equal(sandbox.read('logs/end.log'), logged, path);
+    assert.equal(done.aborted, false);
+    done.response.writeHead(204).end();
+    logged += `${path} /done 204\n`;
+    await until('the log', () => sandbox.read('logs/end.log') === logged);
+  }
+  await until('all to be over', async () => /Writing: 1/.test((await get(port, '/status')).body));
+  assert.doesNotMatch(portico.errorLog(), /unexpected error|alert/);
 });

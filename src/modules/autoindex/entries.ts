@@ -24,16 +24,17 @@ export interface Entry {
 /**
  * Reads a directory: directories first, each kind in the order of its bytes; nothing whose name begins with a dot.
  * @param path as a byte string, without a slash at its end
- * @returns undefined where a file cannot be looked at; the error log says which
+ * @returns undefined where a file cannot be looked at, which the error log says, and where nobody waits any more
  * @throws system errors of opendir(3)
  */
 export async function readEntries(exchange: Exchange, path: string): Promise<Entry[] | undefined> {
+  const { epilogues } = exchange;
   const names = await readDirectory(Buffer.from(path, 'latin1'), { encoding: 'latin1' });
   const entries: Entry[] = [];
   for (let index = 0; index < names.length; index++) {
     if (index % BATCH === BATCH - 1) {
       await new Promise((resolve) => setImmediate(resolve));
-      if (exchange.ended) return undefined;
+      if (exchange.overSince(epilogues)) return undefined;
     }
     const name = names[index]!;
     if (name.startsWith('.')) continue;

@@ -54,6 +54,7 @@ async function answer(
   listing: Listing,
   callback: string | undefined,
 ): Promise<PhaseResult> {
+  const { epilogues } = exchange;
   let entries: Entry[] | undefined;
   try {
     entries = await readEntries(exchange, path);
@@ -61,7 +62,7 @@ async function answer(
     if (!isSystemError(error)) throw error;
     return refuse(exchange, path, error);
   }
-  if (exchange.ended) return DONE;
+  if (exchange.overSince(epilogues)) return DONE;
   if (entries === undefined) return 500;
   const { response } = exchange;
   response.status = 200;
