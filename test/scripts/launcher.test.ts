@@ -18,7 +18,11 @@ import { describe, it, type TestContext } from 'node:test';
 const launcher = resolve(import.meta.dirname, '../../scripts/portico');
 
 /** What V8 is told on every start: see the launcher. */
-const tuning = ['--max-inlined-bytecode-size=1000', '--max-inlined-bytecode-size-cumulative=4000'];
+const tuning = [
+  '--max-inlined-bytecode-size=1000',
+  '--max-inlined-bytecode-size-cumulative=4000',
+  '--no-allocation-site-pretenuring',
+];
 
 /** What the stand-in for the program prints of the process that it finds itself in. */
 interface Report {
