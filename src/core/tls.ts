@@ -5,6 +5,7 @@
 import type { X509Certificate } from 'node:crypto';
 import type { SecureContext } from 'node:tls';
 import type { CertificateError } from '../http/certificate-errors.ts';
+import { READING_REQUEST_HEADERS } from '../http/protocol-error.ts';
 import type { TlsProtocol } from '../http/tls-protocols.ts';
 import type { Exchange } from './exchange.ts';
 import { finalize } from './finalize.ts';
@@ -166,16 +167,15 @@ export function admitsRequest(exchange: Exchange): boolean {
   if (exchange.misdirected !== undefined) {
     // No request on this connection will be answered as long as the configuration is what it is.
     if (exchange.misdirected === 'by reload') exchange.keepAlive = false;
-    log(
+    report(
       exchange,
-      'info',
       'client attempted to request the server name different from the one that was negotiated',
     );
     finalize(exchange, 421);
     return false;
   }
   if (tls === undefined) {
-    log(exchange, 'info', 'client sent plain HTTP request to HTTPS port');
+    report(exchange, 'client sent plain HTTP request to HTTPS port');
     finalize(exchange, 497);
     return false;
   }
@@ -183,14 +183,19 @@ export function admitsRequest(exchange: Exchange): boolean {
   if (verify === 'off') return true;
   const { clientCertificateError: error } = tls;
   if (error !== undefined && (verify !== 'optional_no_ca' || !WITHOUT_AUTHORITY.has(error.code))) {
-    log(exchange, 'info', `client SSL certificate verify error: (${error.code}:${error.text})`);
+    report(exchange, `client SSL certificate verify error: (${error.code}:${error.text})`);
     finalize(exchange, 495);
     return false;
   }
   if (verify === 'on' && tls.clientCertificate === undefined) {
-    log(exchange, 'info', 'client sent no required SSL certificate');
+    report(exchange, 'client sent no required SSL certificate');
     finalize(exchange, 496);
     return false;
   }
   return true;
+}
+
+/** To the log, as what has come up while the head was being read. */
+function report(exchange: Exchange, message: string): void {
+  log(exchange, 'info', `${message} while ${READING_REQUEST_HEADERS}`);
 }

@@ -1,4 +1,5 @@
 /** What went wrong on an upstream connection, in nginx's words. */
+import { describeOpensslError } from '../http/openssl-errors.ts';
 import { describeError } from '../log/system-errors.ts';
 import type { PeerAddress } from './address.ts';
 import type { UpstreamFailure } from './receiver.ts';
@@ -44,7 +45,7 @@ export function describeTransferError(error: NodeJS.ErrnoException): {
 } {
   const code = error.code ?? '';
   if (code.startsWith('ERR_SSL'))
-    return { message: `SSL_read() failed (${describeSslError(error)})`, level: 'error' };
+    return { message: `SSL_read() failed (SSL: ${describeOpensslError(error)})`, level: 'error' };
   const call =
     error.syscall === 'write' || error.syscall === 'writev' || code === 'EPIPE' ? 'writev()' : 'recv()';
   return {
@@ -64,17 +65,5 @@ export function describeHandshakeError(error: NodeJS.ErrnoException): {
     const reason = error.syscall === undefined ? '' : ` (${describeError(error)})`;
     return { message: `peer closed connection in SSL handshake${reason}`, level: 'error' };
   }
-  return { message: `SSL_do_handshake() failed (${describeSslError(error)})`, level: 'error' };
-}
-
-/**
- * OpenSSL's error as nginx has it: `SSL: error:0A00010B:SSL routines::wrong version number`. Node's text is longer:
- * `40A7...:error:0A00010B:SSL routines:ssl3_get_record:wrong version number:../deps/openssl/...:354:`.
- */
-function describeSslError(error: NodeJS.ErrnoException): string {
-  const { message } = error;
-  const start = message.indexOf('error:');
-  if (start < 0) return `SSL: ${message.trim()}`;
-  const parts = message.slice(start).split(':');
-  return parts.length < 5 ? `SSL: ${message.trim()}` : `SSL: error:${parts[1]}:${parts[2]}::${parts[4]}`;
+  return { message: `SSL_do_handshake() failed (SSL: ${describeOpensslError(error)})`, level: 'error' };
 }

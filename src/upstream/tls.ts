@@ -1,7 +1,13 @@
 /** TLS towards upstream servers: what is prepared at link time, and the checks of a server's certificate. */
-import { createHash, type X509Certificate } from 'node:crypto';
+import { createHash, X509Certificate } from 'node:crypto';
 import { isIPv4 } from 'node:net';
-import { createSecureContext, type SecureContext, type TLSSocket } from 'node:tls';
+import {
+  createSecureContext,
+  type DetailedPeerCertificate,
+  type SecureContext,
+  type TLSSocket,
+} from 'node:tls';
+import { countIntermediates } from '../http/certificate-chain.ts';
 import { certificateError } from '../http/certificate-errors.ts';
 import { pemBlocks } from '../http/pem.ts';
 import { refuseOthers, type TlsProtocol } from '../http/tls-protocols.ts';
@@ -96,28 +102,17 @@ export function checkCertificate(socket: TLSSocket, tls: UpstreamTls, name: stri
   // Node has no certificate of a resumed session. Its name was checked when the session began: sessions are remembered
   // by name, and only of connections that passed.
   if (socket.isSessionReused()) return undefined;
-  // Asked once only: in Node 24 each call takes a certificate away from the chain that the next one finds.
-  const certificate = socket.getPeerX509Certificate();
-  if (countIntermediates(certificate) > tls.verifyDepth) return verifyError('CERT_CHAIN_TOO_LONG');
-  if (certificate === undefined || name === '' || certificate.checkHost(name) === undefined) {
-    return `upstream SSL certificate does not match "${name}"`;
+  const chain = socket.getPeerCertificate(true) as DetailedPeerCertificate | null | undefined;
+  // An empty object where the server has shown none.
+  if (chain?.raw !== undefined) {
+    // OpenSSL looks for an issuer only so far.
+    if (countIntermediates(chain) > tls.verifyDepth) return verifyError('UNABLE_TO_GET_ISSUER_CERT_LOCALLY');
+    if (name !== '' && new X509Certificate(chain.raw).checkHost(name) !== undefined) return undefined;
   }
-  return undefined;
+  return `upstream SSL certificate does not match "${name}"`;
 }
 
 function verifyError(name: string): string {
   const { code, text } = certificateError(name);
   return `upstream SSL certificate verify error: (${code}:${text})`;
-}
-
-/** How many certificates stand between the server's own and the root. */
-function countIntermediates(certificate: X509Certificate | undefined): number {
-  let length = 0;
-  for (let next = certificate; next !== undefined; ) {
-    length++;
-    const issuer: X509Certificate | undefined = next.issuerCertificate;
-    // A root is its own issuer.
-    next = issuer === undefined || issuer.fingerprint256 === next.fingerprint256 ? undefined : issuer;
-  }
-  return length - 2;
 }

@@ -1,7 +1,7 @@
 /** A plain HTTP/1.1 client connection for tests: raw bytes out, whole answers in. */
 import { connect, type NetConnectOpts, type Socket } from 'node:net';
 import { connect as connectTls } from 'node:tls';
-import { PATIENCE } from './wait.ts';
+import { createWatch, opened } from './wait.ts';
 
 /** One answer. */
 export interface Answer {
@@ -32,55 +32,42 @@ export interface Client {
 export async function openClient(to: number | NetConnectOpts, tls = false): Promise<Client> {
   const tcp = connect(typeof to === 'number' ? { host: '127.0.0.1', port: to } : to);
   const socket = tls ? connectTls({ socket: tcp, rejectUnauthorized: false }) : tcp;
-  await new Promise<void>((resolve, reject) => {
-    socket.once(tls ? 'secureConnect' : 'connect', resolve);
-    socket.once('error', reject);
-  });
+  await opened(socket, tls ? 'secureConnect' : 'connect');
   let received = '';
   let closed = false;
-  let wake = () => {};
+  const watch = createWatch(() => received);
   socket.on('data', (bytes: Buffer) => {
     received += bytes.toString('latin1');
-    wake();
+    watch.wake();
   });
   socket.on('error', () => {});
   const ended = new Promise<void>((resolve) => {
     const end = () => {
       closed = true;
-      wake();
+      watch.wake();
       resolve();
     };
     socket.once('end', end);
     socket.once('close', end);
   });
 
-  async function answer(): Promise<Answer> {
-    const deadline = performance.now() + PATIENCE;
-    for (;;) {
-      const end = received.indexOf('\r\n\r\n');
-      if (end >= 0) {
-        const head = received.slice(0, end + 2);
-        const length = Number(/^content-length: *(\d+)/im.exec(head)?.[1] ?? 0);
-        if (received.length >= end + 4 + length) {
-          const body = received.slice(end + 4, end + 4 + length);
-          received = received.slice(end + 4 + length);
-          return { status: Number(head.slice(9, 12)), head, body };
-        }
+  function takeAnswer(): Answer | undefined {
+    const end = received.indexOf('\r\n\r\n');
+    if (end >= 0) {
+      const head = received.slice(0, end + 2);
+      const length = Number(/^content-length: *(\d+)/im.exec(head)?.[1] ?? 0);
+      if (received.length >= end + 4 + length) {
+        const body = received.slice(end + 4, end + 4 + length);
+        received = received.slice(end + 4 + length);
+        return { status: Number(head.slice(9, 12)), head, body };
       }
-      if (closed)
-        throw new Error(
-          `the connection was closed before the answer was complete: ${received.slice(0, 500)} (${received.length} bytes)`,
-        );
-      if (performance.now() > deadline) throw new Error(`no answer: ${received.slice(0, 500)}`);
-      await new Promise<void>((resolve) => {
-        const timer = setTimeout(resolve, 1000);
-        wake = () => {
-          clearTimeout(timer);
-          resolve();
-        };
-      });
     }
+    if (!closed) return undefined;
+    throw new Error(
+      `the connection was closed before the answer was complete: ${received.slice(0, 500)} (${received.length} bytes)`,
+    );
   }
+  const answer = () => watch.wait('the answer', takeAnswer);
 
   return {
     socket,

@@ -1,6 +1,7 @@
 /** A client that says exactly what it is told, and remembers every byte it hears. */
 import { connect, type NetConnectOpts, type Socket } from 'node:net';
 import { connect as connectTls } from 'node:tls';
+import { createWatch, opened } from './wait.ts';
 
 /** One connection of it. */
 export interface RawClient {
@@ -19,9 +20,6 @@ export interface RawClient {
   reset(): void;
 }
 
-/** How long a wait may take before the test fails, in milliseconds. */
-const PATIENCE = 10_000;
-
 /** Connects. @param tls nobody's certificate is checked */
 export async function rawClient(where: number | NetConnectOpts, tls = false): Promise<RawClient> {
   const options = typeof where === 'number' ? { port: where, host: '127.0.0.1' } : where;
@@ -29,39 +27,20 @@ export async function rawClient(where: number | NetConnectOpts, tls = false): Pr
   const socket = tls ? connectTls({ socket: tcp, rejectUnauthorized: false }) : tcp;
   const chunks: Buffer[] = [];
   let ended = false;
-  let wake = () => {};
+  const heard = () => Buffer.concat(chunks).toString('latin1');
+  const watch = createWatch(heard);
   socket.on('data', (chunk) => {
     chunks.push(chunk);
-    wake();
+    watch.wake();
   });
   const end = () => {
     ended = true;
-    wake();
+    watch.wake();
   };
   socket.on('end', end);
   socket.on('close', end);
   socket.on('error', end);
-  await new Promise<void>((resolve, reject) => {
-    socket.once(tls ? 'secureConnect' : 'connect', resolve);
-    socket.once('error', reject);
-  });
-  const heard = () => Buffer.concat(chunks).toString('latin1');
-
-  function wait(satisfied: () => boolean, what: string): Promise<string> {
-    return new Promise((resolve, reject) => {
-      const timer = setTimeout(
-        () => reject(new Error(`${what} did not come; heard: ${JSON.stringify(heard())}`)),
-        PATIENCE,
-      );
-      wake = () => {
-        if (!satisfied()) return;
-        clearTimeout(timer);
-        wake = () => {};
-        resolve(heard());
-      };
-      wake();
-    });
-  }
+  await opened(socket, tls ? 'secureConnect' : 'connect');
 
   return {
     socket,
@@ -72,9 +51,9 @@ export async function rawClient(where: number | NetConnectOpts, tls = false): Pr
     finish: () => socket.end(),
     until: (condition) => {
       const satisfied = typeof condition === 'function' ? condition : (text: string) => condition.test(text);
-      return wait(() => ended || satisfied(heard()), String(condition));
+      return watch.wait(String(condition), () => (ended || satisfied(heard()) ? heard() : undefined));
     },
-    closed: () => wait(() => ended, 'the end').finally(() => socket.destroy()),
+    closed: () => watch.wait('the end', () => (ended ? heard() : undefined)).finally(() => socket.destroy()),
     destroy: () => socket.destroy(),
     reset: () => tcp.resetAndDestroy(),
   };

@@ -2,6 +2,7 @@
 import { type ConnectionOptions, connect, type TLSSocket } from 'node:tls';
 import { type Certificate, type CertificateOptions, createCertificate } from '../../scripts/x509.ts';
 import type { Sandbox } from './portico.ts';
+import { createWatch, opened } from './wait.ts';
 
 /** Makes a certificate and writes it as `conf/<file>.crt` and `.key`. */
 export function writeCertificate(sandbox: Sandbox, file: string, options: CertificateOptions): Certificate {
@@ -27,9 +28,6 @@ export interface TlsClient {
   saidGoodbye(): boolean;
 }
 
-/** How long a wait may take before the test fails, in milliseconds. */
-const PATIENCE = 10_000;
-
 /** Connects, and waits for the handshake to be done. Nobody's certificate is checked unless told. */
 export async function tlsClient(port: number, options: ConnectionOptions = {}): Promise<TlsClient> {
   const socket = connect({ host: '127.0.0.1', port, rejectUnauthorized: false, ...options });
@@ -37,10 +35,8 @@ export async function tlsClient(port: number, options: ConnectionOptions = {}): 
   let session: Buffer | undefined;
   let ended = false;
   let goodbye = false;
-  const waiting = new Set<() => void>();
-  const wake = () => {
-    for (const look of [...waiting]) look();
-  };
+  const heard = () => Buffer.concat(chunks).toString('latin1');
+  const { wake, wait } = createWatch(heard);
   socket.on('session', (given: Buffer) => {
     session = given;
     wake();
@@ -57,31 +53,8 @@ export async function tlsClient(port: number, options: ConnectionOptions = {}): 
     ended = true;
     wake();
   });
-  await new Promise<void>((resolve, reject) => {
-    socket.once('secureConnect', resolve);
-    socket.once('error', reject);
-    socket.once('close', () => reject(new Error('closed before the handshake was done')));
-  });
+  await opened(socket, 'secureConnect');
   socket.on('error', () => {});
-  const heard = () => Buffer.concat(chunks).toString('latin1');
-
-  function wait<Found>(what: string, look: () => Found | undefined): Promise<Found> {
-    return new Promise((resolve, reject) => {
-      const timer = setTimeout(
-        () => reject(new Error(`${what} did not come; heard: ${JSON.stringify(heard().slice(0, 2000))}`)),
-        PATIENCE,
-      );
-      const check = () => {
-        const found = look();
-        if (found === undefined) return;
-        clearTimeout(timer);
-        waiting.delete(check);
-        resolve(found);
-      };
-      waiting.add(check);
-      check();
-    });
-  }
 
   return {
     socket,

@@ -1,6 +1,8 @@
 /** What the tests of the upstream client share: a thread's runtime, groups, servers that do as told, a receiver. */
+import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
+import { setImmediate as turn } from 'node:timers/promises';
 import { ConnectionLimit } from '../../src/event/connection-limit.ts';
 import { createTimerWheel } from '../../src/event/timers.ts';
 import type { HeaderBlock } from '../../src/http/header-block.ts';
@@ -15,6 +17,7 @@ import { DEFAULT_POOL, type PoolSettings } from '../../src/upstream/pool.ts';
 import type { UpstreamFailure, UpstreamReceiver } from '../../src/upstream/receiver.ts';
 import type { UpstreamRuntime } from '../../src/upstream/runtime.ts';
 import { DEFAULT_PARAMETERS, type ServerParameters } from '../../src/upstream/server-line.ts';
+import { PATIENCE } from '../support/wait.ts';
 
 /** A worker's runtime of its own, with what the tests look at. */
 export interface TestRuntime extends UpstreamRuntime {
@@ -271,4 +274,22 @@ export async function fetchOnce(
   await recorder.done;
   attempts.finish(recorder.failure === undefined ? 'ok' : 'failed');
   return recorder;
+}
+
+/** Closes what a test has used, and sees that nothing is left counted. @param servers emptied */
+export async function closeAndCheck(runtime: TestRuntime, servers: TestServer[]): Promise<void> {
+  for (const thing of runtime.kept.values()) thing.close();
+  runtime.kept.clear();
+  await Promise.all(servers.splice(0).map((server) => server.close()));
+  assert.equal(runtime.connections.used, 0, 'connections left counted');
+  assert.equal(runtime.active(), 0, 'peers left counted');
+}
+
+/** Until a condition holds, turn by turn of the event loop. */
+export async function untilTurn(condition: () => boolean): Promise<void> {
+  const deadline = performance.now() + PATIENCE;
+  while (!condition()) {
+    assert.ok(performance.now() < deadline, 'it never came true');
+    await turn();
+  }
 }

@@ -9,12 +9,14 @@ import type { Group } from '../../src/upstream/group.ts';
 import { LONGEST_WAIT } from '../../src/upstream/line.ts';
 import {
   ask,
+  closeAndCheck,
   createGroup,
   createTestRuntime,
   Recorder,
   SETTINGS,
   type TestGroupOptions,
   type TestServer,
+  untilTurn,
 } from './client.ts';
 import { type Answering, answer, type PathServer, startPathServer } from './path-server.ts';
 
@@ -71,24 +73,9 @@ const failures = (asked: readonly Asked[]) => asked.map(({ recorder }) => record
 /** An answer with the path as its body. */
 const echo: Answering = (path) => answer(path);
 
-afterEach(async () => {
-  for (const thing of runtime.kept.values()) thing.close();
-  runtime.kept.clear();
-  await Promise.all(servers.splice(0).map((server) => server.close()));
-  assert.equal(runtime.connections.used, 0, 'connections left counted');
-  assert.equal(runtime.active(), 0, 'peers left counted');
-});
+afterEach(() => closeAndCheck(runtime, servers));
 
 after(() => runtime.close());
-
-/** Until a condition holds, turn by turn. */
-async function until(condition: () => boolean): Promise<void> {
-  const deadline = performance.now() + 10_000;
-  while (!condition()) {
-    assert.ok(performance.now() < deadline, 'it never came true');
-    await turn();
-  }
-}
 
 describe('requests of one turn', () => {
   it('are written at once, and answered in order, on a new connection and on a kept one', async () => {
@@ -288,7 +275,7 @@ describe('a slow answer', () => {
     });
     const group = groupOf([server.address], 8);
     const slow = [askFor(group, '/slow')];
-    await until(() => held.length === 1);
+    await untilTurn(() => held.length === 1);
     await finish([askFor(group, '/a'), askFor(group, '/b')]);
     await finish([askFor(group, '/c'), askFor(group, '/d')]);
     assert.deepEqual(server.chunks, ['1: /slow', '2: /a /b', '2: /c /d']);
@@ -307,12 +294,12 @@ describe('a slow answer', () => {
     });
     const group = createGroup(small, [server.address], { pool: { pipeline: 3 } });
     const slow = askFor(group, '/slow');
-    await until(() => held !== undefined);
+    await untilTurn(() => held !== undefined);
     const others = ['/a', '/b', '/c'].map((path) => askFor(group, path));
-    await until(() => others[2].recorder.failure !== undefined);
+    await untilTurn(() => others[2].recorder.failure !== undefined);
     // Three at most, and then nothing is left.
     assert.deepEqual(failures(others), [undefined, undefined, 'internal']);
-    await until(() => server.paths.length === 3);
+    await untilTurn(() => server.paths.length === 3);
     assert.deepEqual(bodies(others), ['', '', '']);
     held!.write(answer('late'));
     // The server answers at once what has come meanwhile: behind the slow answer, in order.
@@ -400,6 +387,8 @@ describe('a connection that ends', () => {
       // Alone each, so that it cannot happen to them again.
       assert.deepEqual(server.chunks.toSorted(), ['1: /a /b /c /d', '2: /c', '3: /d']);
       assert.deepEqual(asked[2].recorder.events, ['connected', 'connected', 'head 200', 'end']);
+      // What was in vain is not counted.
+      for (const { request, recorder } of asked) assert.equal(request.bytesSent, recorder.question.length);
     }
   });
 
@@ -577,12 +566,12 @@ describe('a request that is given up', () => {
     });
     const group = groupOf([server.address], 8);
     const asked = ['/a', '/b', '/c', '/d', '/e'].map((path) => askFor(group, path));
-    await until(() => open.length === 5);
+    await untilTurn(() => open.length === 5);
     const [socket] = open;
     asked[0].attempts.close();
     asked[3].attempts.close();
     socket.write(answer('a') + answer('bbbb').slice(0, -2));
-    await until(() => asked[1].recorder.body === 'bb');
+    await untilTurn(() => asked[1].recorder.body === 'bb');
     asked[1].attempts.close();
     socket.write(`bb${answer('c')}${answer('d')}${answer('e')}`);
     await finish([asked[2], asked[4]]);
@@ -601,7 +590,7 @@ describe('a request that is given up', () => {
       });
       const group = groupOf([server.address], 8);
       const [long, other] = ['/long', '/a'].map((path) => askFor(group, path));
-      await until(() => long.recorder.body.length === 1000);
+      await untilTurn(() => long.recorder.body.length === 1000);
       long.attempts.close();
       if (lines.startsWith('T')) for (const socket of server.sockets) socket.write('x'.repeat(199_000));
       await finish([other]);
@@ -614,7 +603,7 @@ describe('a request that is given up', () => {
     const server = await start(() => undefined);
     const group = groupOf([server.address], 8);
     const asked = ['/a', '/b'].map((path) => askFor(group, path));
-    await until(() => server.paths.length === 2);
+    await untilTurn(() => server.paths.length === 2);
     for (const { attempts } of asked) attempts.close();
     assert.equal(runtime.connections.used, 0);
   });
@@ -623,7 +612,7 @@ describe('a request that is given up', () => {
     const server = await start((path, _, connection) => (connection === 1 ? undefined : answer(path)));
     const group = groupOf([server.address], 8);
     const [first, second] = ['/a', '/b'].map((path) => askFor(group, path));
-    await until(() => server.paths.length === 2);
+    await untilTurn(() => server.paths.length === 2);
     first.attempts.close();
     await finish([second]);
     assert.equal(second.recorder.body, '/b');
@@ -657,7 +646,7 @@ describe('a slow receiver', () => {
     const slow = new Recorder();
     slow.accept = () => false;
     const [long, other] = [askFor(group, '/long', SETTINGS, slow), askFor(group, '/a')];
-    await until(() => slow.body !== '');
+    await untilTurn(() => slow.body !== '');
     long.attempts.close();
     await finish([other]);
     assert.equal(other.recorder.body, '/a');
@@ -735,6 +724,6 @@ describe('counts', () => {
     };
     for (let batch = 0; batch < 10; batch++) await Promise.all(Array.from({ length: 100 }, one));
     assert.equal(runtime.active(), 0);
-    await until(() => runtime.connections.used === runtime.connections.idle);
+    await untilTurn(() => runtime.connections.used === runtime.connections.idle);
   });
 });

@@ -10,6 +10,7 @@ import fc from 'fast-check';
 import {
   answering,
   ask,
+  closeAndCheck,
   createGroup,
   createTestRuntime,
   fetchOnce,
@@ -17,6 +18,7 @@ import {
   Recorder,
   SETTINGS,
   type TestServer,
+  untilTurn,
 } from './client.ts';
 
 const runtime = createTestRuntime();
@@ -33,23 +35,9 @@ function groupOf(addresses: readonly string[], options: Parameters<typeof create
   return createGroup(runtime, addresses, { name: `group${++groups}`, ...options });
 }
 
-afterEach(async () => {
-  for (const thing of runtime.kept.values()) thing.close();
-  runtime.kept.clear();
-  await Promise.all(servers.splice(0).map((server) => server.close()));
-  assert.equal(runtime.connections.used, 0, 'connections left counted');
-  assert.equal(runtime.active(), 0, 'peers left counted');
-});
+afterEach(() => closeAndCheck(runtime, servers));
 
 after(() => runtime.close());
-
-/** Until a condition holds, turn by turn. */
-async function until(condition: () => boolean): Promise<void> {
-  for (let turns = 0; !condition(); turns++) {
-    assert.ok(turns < 100_000, 'it never came true');
-    await turn();
-  }
-}
 
 describe('a kept connection', () => {
   it('serves one request after another', async () => {
@@ -151,7 +139,7 @@ describe('a kept connection', () => {
     const recorder = new Recorder();
     recorder.question = '';
     const { attempts, request } = ask(groupOf([server.address]), SETTINGS, recorder);
-    await until(() => recorder.events.includes('connected'));
+    await untilTurn(() => recorder.events.includes('connected'));
     request.write('POST / HTTP/1.1\r\nContent-Length: 100\r\n\r\nabc');
     await recorder.done;
     assert.deepEqual(recorder.events, ['connected', 'head 413', 'end']);
@@ -164,10 +152,10 @@ describe('a kept connection', () => {
     const group = groupOf([server.address]);
     await fetchOnce(group);
     for (const socket of server.sockets) socket.end();
-    await until(() => runtime.connections.used === 0);
+    await untilTurn(() => runtime.connections.used === 0);
     await fetchOnce(group);
     for (const socket of server.sockets) socket.write('HTTP/1.1 408 Request Timeout\r\n\r\n');
-    await until(() => runtime.connections.used === 0);
+    await untilTurn(() => runtime.connections.used === 0);
     assert.equal(runtime.connections.idle, 0);
   });
 
@@ -452,7 +440,7 @@ describe('a receiver', () => {
       return false;
     };
     const { attempts, request } = ask(groupOf([server.address]), SETTINGS, recorder);
-    await until(() => waiting !== undefined);
+    await untilTurn(() => waiting !== undefined);
     for (let turns = 0; turns < 2000; turns++) await turn();
     assert.ok(received <= 65_536, `${received} bytes handed over without being asked for`);
     assert.ok(sent < size / 2, `the server could send ${sent} bytes`);
@@ -526,7 +514,7 @@ describe('a receiver', () => {
       recorder.request?.pause();
     };
     const { request, attempts } = ask(group, SETTINGS, recorder);
-    await until(() => recorder.response !== undefined);
+    await untilTurn(() => recorder.response !== undefined);
     for (let turns = 0; turns < 100; turns++) await turn();
     assert.equal(recorder.body, '');
     request.resume();
@@ -542,7 +530,7 @@ describe('a receiver', () => {
     });
     const recorder = new Recorder();
     const { attempts } = ask(groupOf([server.address]), SETTINGS, recorder);
-    await until(() => recorder.body === 'abc');
+    await untilTurn(() => recorder.body === 'abc');
     const [socket] = server.sockets;
     attempts.close();
     attempts.close();
@@ -612,7 +600,7 @@ describe('a server', () => {
     const recorder = new Recorder();
     recorder.question = '';
     const { request, attempts } = ask(groupOf([server.address]), { ...SETTINGS, sendTimeout: 60 }, recorder);
-    await until(() => recorder.events.includes('connected'));
+    await untilTurn(() => recorder.events.includes('connected'));
     const block = Buffer.alloc(1024 * 1024);
     request.write(`POST / HTTP/1.1\r\nContent-Length: ${100 * block.length}\r\n\r\n`);
     let written = 0;
@@ -637,7 +625,7 @@ describe('a server', () => {
     const recorder = new Recorder();
     recorder.question = '';
     const { request, attempts } = ask(groupOf([server.address]), SETTINGS, recorder);
-    await until(() => recorder.events.includes('connected'));
+    await untilTurn(() => recorder.events.includes('connected'));
     const head = `POST / HTTP/1.1\r\nContent-Length: ${total}\r\n\r\n`;
     length -= head.length;
     request.write(head);
@@ -677,10 +665,10 @@ describe('a server', () => {
     });
     const recorder = new Recorder();
     const { request, attempts } = ask(groupOf([server.address]), SETTINGS, recorder);
-    await until(() => recorder.body === 'hello');
+    await untilTurn(() => recorder.body === 'hello');
     assert.equal(request.action, 'proxying upgraded connection');
     request.write('one');
-    await until(() => recorder.body === 'hello<one>');
+    await untilTurn(() => recorder.body === 'hello<one>');
     request.end();
     await recorder.done;
     assert.equal(recorder.body, 'hello<one>bye');
@@ -786,7 +774,7 @@ describe('counts', () => {
       const request = attempts.next(recorder)!;
       recorder.request = request;
       request.start();
-      await until(() => recorder.events.length > attempt);
+      await untilTurn(() => recorder.events.length > attempt);
       attempts.finish('failed');
     }
     assert.deepEqual(recorder.logs, [

@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { createServer, type TLSSocket } from 'node:tls';
+import { createCertificate } from '../../scripts/x509.ts';
 import type { UpstreamSettings } from '../../src/upstream/client.ts';
 import {
   createUpstreamTls,
@@ -182,6 +183,32 @@ describe('TLS to an upstream server', () => {
     );
   });
 
+  it('lets only so many certificates stand between the one of the server and its root', async () => {
+    const root = createCertificate({ name: 'root', authority: true });
+    const outer = createCertificate({ name: 'outer', authority: true, issuer: root });
+    const inner = createCertificate({ name: 'inner', authority: true, issuer: outer });
+    const own = createCertificate({ name: 'backend.test', hosts: ['backend.test'], issuer: inner });
+    const chain = [own, inner, outer].map(({ certificate }) => certificate).join('');
+    for (const cert of [chain, chain + root.certificate]) {
+      const far = await listenWith(
+        createServer({ cert, key: own.key }),
+        'secureConnection',
+        answering(() => 'HTTP/1.1 204 No Content\r\n\r\n'),
+      );
+      const group = groupOf(far.address, { size: 0 });
+      const messages: (string | undefined)[] = [];
+      for (const verifyDepth of [2, 1, 0]) {
+        const verify = settings({ verify: true, trusted: Buffer.from(root.certificate), verifyDepth });
+        const { failure } = await fetchOnce(group, verify, new Recorder(), named('backend.test'));
+        messages.push(failure?.message);
+      }
+      const refused =
+        'upstream SSL certificate verify error: (20:unable to get local issuer certificate) while SSL handshaking to upstream';
+      await far.close();
+      assert.deepEqual(messages, [undefined, refused, refused]);
+    }
+  });
+
   it('shows a client certificate', async () => {
     const group = groupOf(server.address, { size: 0 });
     clients.length = 0;
@@ -268,6 +295,21 @@ describe('TLS to an upstream server', () => {
     );
     assert.equal(failure?.handshake, true);
     await plain.close();
+  });
+
+  it('to a server that refuses it fails with the number of its alert', async () => {
+    const old = await listenWith(
+      createServer({ cert: file('cert.pem'), key: file('key.pem'), maxVersion: 'TLSv1.2' }),
+      'secureConnection',
+      () => {},
+    );
+    const { failure } = await fetchOnce(groupOf(old.address), settings({ protocols: ['TLSv1.3'] }));
+    await old.close();
+    assert.equal(
+      failure?.message,
+      'SSL_do_handshake() failed (SSL: error:0A00042E:SSL routines::tlsv1 alert protocol version:SSL alert number 70) ' +
+        'while SSL handshaking to upstream',
+    );
   });
 
   it('to a server that says nothing runs into the connect timeout, and one that closes is said so', async () => {

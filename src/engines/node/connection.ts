@@ -12,6 +12,7 @@
  * | DISCARD | the rest of a body nobody wants             | it is complete: HEAD                                |
  * | TUNNEL  | for the tunnel's receiver                   | the connection ends                                 |
  * | LINGER  | dropped, so that the answer is not lost     | the client closes, or lingering_time is over        |
+ * | CLOSING | dropped                                     | the system has the last bytes, or 5 s are over      |
  * | CLOSED  | nothing any more                            |                                                     |
  */
 import type { Socket } from 'node:net';
@@ -25,6 +26,7 @@ import { begin, release } from '../../core/run.ts';
 import type { Site } from '../../core/site.ts';
 import { chooseServer, type TlsConnection } from '../../core/tls.ts';
 import type { Timer } from '../../event/timers.ts';
+import { describeOpensslError } from '../../http/openssl-errors.ts';
 import type { ProtocolError } from '../../http/protocol-error.ts';
 import { checkRequestHead, type RequestFraming } from '../../http/request-check.ts';
 import { COMPLETE, NEED_MORE, type RequestHead } from '../../http/request-head.ts';
@@ -40,7 +42,7 @@ import { RequestBodyReader } from './request-body-reader.ts';
 import { describeSocketError, socketErrorLevel } from './socket-errors.ts';
 import { listenToSocket } from './socket-events.ts';
 import { ConnectionStanding } from './standing.ts';
-import { describeTlsError, isTlsError, tlsErrorLevel } from './tls-errors.ts';
+import { isTlsError, tlsErrorLevel } from './tls-errors.ts';
 
 const HEAD = 0;
 const BODY = 1;
@@ -48,7 +50,8 @@ const BUSY = 2;
 const DISCARD = 3;
 const TUNNEL = 4;
 const LINGER = 5;
-const CLOSED = 6;
+const CLOSING = 6;
+const CLOSED = 7;
 
 /**
  * Reading goes on while an answer is made, for that the client has gone is to be noticed, until so many bytes of further
@@ -117,6 +120,8 @@ export class ClientConnection implements DownstreamConnection, ClientReader {
   /** True while `process` runs: an answer that is complete at once must not start another run inside it. */
   private processing = false;
   private lingerUntil = 0;
+  /** `lingering_timeout` of the request after which the rest is dropped. */
+  private lingeringTimeout = 0;
   /** The client is known to be still sending: closing at once would reset the connection and lose the answer. */
   private stillSending = false;
   /** The next request, or its beginning, came before the answer to this one had gone: `$pipe`. */
@@ -221,8 +226,8 @@ export class ClientConnection implements DownstreamConnection, ClientReader {
         return;
       case LINGER: {
         const left = this.lingerUntil - Date.now();
-        if (left <= 0) this.socket.destroy();
-        else this.timer.start(Math.min(left, this.lingeringTimeout()));
+        if (left <= 0) this.close();
+        else this.timer.start(Math.min(left, this.lingeringTimeout));
         return;
       }
       default:
@@ -352,7 +357,7 @@ export class ClientConnection implements DownstreamConnection, ClientReader {
   }
 
   onDrain(): void {
-    if (this.answer.pending > 0 || this.state === CLOSED) return;
+    if (this.answer.pending > 0 || this.state >= CLOSING) return;
     if (this.state === TUNNEL) this.tunnel?.onDrain();
     else this.answer.onDrain();
   }
@@ -392,6 +397,8 @@ export class ClientConnection implements DownstreamConnection, ClientReader {
         this.tunnel?.receiver.end();
         return;
       default:
+        // Nothing more comes of a body that is dropped.
+        this.letGo();
         this.close();
     }
   }
@@ -403,7 +410,7 @@ export class ClientConnection implements DownstreamConnection, ClientReader {
   /** TLS cannot go on: what came is no record, say, or the other side has sent an alert. */
   onTlsError(error: Error): void {
     if (this.state === CLOSED || !isTlsError(error)) return;
-    this.report(tlsErrorLevel(error), `SSL_read() failed (SSL: ${describeTlsError(error)})`);
+    this.report(tlsErrorLevel(error), `SSL_read() failed (SSL: ${describeOpensslError(error)})`);
     this.socket.destroy();
   }
 
@@ -447,8 +454,9 @@ export class ClientConnection implements DownstreamConnection, ClientReader {
     this.letGo();
   }
 
-  /** Closes once what has been written is on its way. */
+  /** Closes once what has been written is on its way. Harmless where that is happening, or has. */
   close(): void {
+    if (this.state >= CLOSING) return;
     // TLS says goodbye (close_notify).
     if (this.answer.pending === 0 && this.tls === undefined) {
       this.socket.destroy();
@@ -456,8 +464,7 @@ export class ClientConnection implements DownstreamConnection, ClientReader {
     }
     this.socket.destroySoon();
     // A client that does not read would never let it.
-    this.state = LINGER;
-    this.lingerUntil = Date.now() + CLOSING_TIME;
+    this.state = CLOSING;
     this.timer.start(CLOSING_TIME);
   }
 
@@ -543,6 +550,7 @@ export class ClientConnection implements DownstreamConnection, ClientReader {
       // The rest of the body is read and dropped; only then is it known where the next request begins.
       const body = this.body!;
       this.lingerUntil = Date.now() + settings.lingering_time;
+      this.lingeringTimeout = settings.lingering_timeout;
       if (exchange.keepAlive || settings.lingering_close !== 'off') {
         if (!exchange.keepAlive) {
           this.linger();
@@ -586,7 +594,7 @@ export class ClientConnection implements DownstreamConnection, ClientReader {
     if (rest === undefined) {
       const left = this.lingerUntil - Date.now();
       if (left <= 0) this.socket.destroy();
-      else this.timer.start(Math.min(left, this.lingeringTimeout()));
+      else this.timer.start(Math.min(left, this.lingeringTimeout));
       return;
     }
     if (rest.length > 0) this.held = this.keep(rest);
@@ -599,6 +607,7 @@ export class ClientConnection implements DownstreamConnection, ClientReader {
   private linger(): void {
     const settings = this.exchange!.location.settings;
     this.lingerUntil = Date.now() + settings.lingering_time;
+    this.lingeringTimeout = settings.lingering_timeout;
     this.timer.start(Math.min(settings.lingering_timeout, settings.lingering_time));
     this.letGo();
     this.state = LINGER;
@@ -610,10 +619,6 @@ export class ClientConnection implements DownstreamConnection, ClientReader {
     }
     this.socket.end();
     this.socket.resume();
-  }
-
-  private lingeringTimeout(): number {
-    return this.listener.defaultServer.settings.lingering_timeout;
   }
 
   /** Ready for the next request: at once where it is here already. */
@@ -666,8 +671,11 @@ export class ClientConnection implements DownstreamConnection, ClientReader {
       case BODY:
         this.body?.timedOut();
         return;
-      case DISCARD:
       case LINGER:
+        this.close();
+        return;
+      case DISCARD:
+      case CLOSING:
         this.socket.destroy();
         return;
       default:

@@ -3,6 +3,7 @@ import { X509Certificate } from 'node:crypto';
 import type { DetailedPeerCertificate, TLSSocket } from 'node:tls';
 import type { Server, VirtualServers } from '../../core/site.ts';
 import type { TlsConnection, TlsContexts } from '../../core/tls.ts';
+import { countIntermediates } from '../../http/certificate-chain.ts';
 import { type CertificateError, certificateError } from '../../http/certificate-errors.ts';
 import { readSession, type SessionFacts } from '../../http/tls-session.ts';
 import type { ClientHello } from './client-hello.ts';
@@ -97,17 +98,8 @@ function checkCertificate(
   if (typeof native?.verifyError !== 'function') return certificateError('UNSPECIFIED');
   const problem = native.verifyError();
   if (problem !== null && problem !== undefined) return certificateError(problem.code ?? 'UNSPECIFIED');
-  return countIntermediates(chain) > depth ? certificateError('CERT_CHAIN_TOO_LONG') : undefined;
-}
-
-/** How many certificates stand between the client's own and the root: those it has sent, and those that are known here. */
-function countIntermediates(chain: DetailedPeerCertificate): number {
-  let length = 0;
-  for (let next: DetailedPeerCertificate | undefined = chain; next !== undefined; ) {
-    length++;
-    const issuer: DetailedPeerCertificate | undefined = next.issuerCertificate;
-    // A root is its own issuer.
-    next = issuer === undefined || issuer.fingerprint256 === next.fingerprint256 ? undefined : issuer;
-  }
-  return length - 2;
+  // OpenSSL would have looked no further for who has issued them.
+  return countIntermediates(chain) > depth
+    ? certificateError('UNABLE_TO_GET_ISSUER_CERT_LOCALLY')
+    : undefined;
 }

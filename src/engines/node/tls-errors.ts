@@ -83,17 +83,3 @@ export function tlsErrorLevel(error: Error): 'info' | 'crit' {
   // Whatever the client says in an alert is the client's.
   return reason.includes('ALERT') || COMMON.has(reason) ? 'info' : 'crit';
 }
-
-const LINE = /error:([0-9A-F]{8}):([^:]*):[^:]*:([^:]*)(?::[^:]*:\d+:(.*))?$/;
-
-/** OpenSSL's errors as nginx prints them: `error:0A00010B:SSL routines::wrong version number`. */
-export function describeTlsError(error: Error): string {
-  const lines: string[] = [];
-  for (const line of error.message.split('\n')) {
-    const match = LINE.exec(line);
-    if (match === null) continue;
-    const [, number, library, reason, data] = match;
-    lines.push(`error:${number}:${library}::${reason}${data ? `:${data}` : ''}`);
-  }
-  return lines.length > 0 ? lines.join(' ') : error.message;
-}

@@ -13,6 +13,7 @@ import type { TlsContexts } from '../../core/tls.ts';
 import type { Reusable } from '../../event/connection-limit.ts';
 import type { Timer } from '../../event/timers.ts';
 import { validateHost } from '../../http/host.ts';
+import { describeOpensslError } from '../../http/openssl-errors.ts';
 import { readSession } from '../../http/tls-session.ts';
 import { describeError, isSystemError } from '../../log/system-errors.ts';
 import { ACTIVE_CONNECTIONS, HANDLED, WAITING } from '../../shared/counters.ts';
@@ -21,7 +22,7 @@ import { type ClientReader, ClientSocket } from './client-socket.ts';
 import { takeConnectionNumber } from './connection.ts';
 import type { NodeListener } from './listener.ts';
 import { NodeTlsConnection } from './tls-connection.ts';
-import { describeTlsError, isTlsError, tlsErrorLevel } from './tls-errors.ts';
+import { isTlsError, tlsErrorLevel } from './tls-errors.ts';
 
 /** What HTTP/1 calls itself in ALPN (RFC 7301), with nginx's two others. */
 const ALPN = Buffer.from('\x08http/1.1\x08http/1.0\x08http/0.9', 'latin1');
@@ -235,7 +236,7 @@ export class TlsHandshake implements ClientReader, Reusable, LoggedConnection {
           ? 'recv() failed'
           : 'peer closed connection in SSL handshake';
       this.log('info', `${message} (${describeError(error)})`);
-    } else this.log(tlsErrorLevel(error), `SSL_do_handshake() failed (SSL: ${describeTlsError(error)})`);
+    } else this.log(tlsErrorLevel(error), `SSL_do_handshake() failed (SSL: ${describeOpensslError(error)})`);
     this.socket.destroy();
   };
 

@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
 import { createSandbox, type RunningPortico, type Sandbox, startPortico } from '../../support/portico.ts';
-import { freePort } from '../../support/ports.ts';
-import { ask, rawClient } from '../../support/raw-client.ts';
+import { freePort, freePorts } from '../../support/ports.ts';
+import { ask, type RawClient, rawClient } from '../../support/raw-client.ts';
 import { until } from '../../support/wait.ts';
 
 const BIG = 32 * 1024 * 1024;
@@ -221,6 +221,173 @@ describe('a client connection of the node engine', () => {
       const { active, reading, writing, waiting } = await gauges();
       return active === 1 && reading === 0 && writing === 1 && waiting === 0;
     });
+  });
+});
+
+/** A file each of whose lines says where it stands, and in which file. */
+function lines(name: string, size: number): string {
+  let text = '';
+  for (let line = 1; text.length < size; line++) text += `${name} ${String(line).padStart(6, '0')}\n`;
+  return text.slice(0, size);
+}
+
+/** The bodies of answers that have a Content-Length; the last one may not be whole. */
+function bodiesOf(heard: string): string[] {
+  const bodies: string[] = [];
+  for (let at = 0; at < heard.length; ) {
+    const end = heard.indexOf('\r\n\r\n', at);
+    const length = Number(/^content-length: (\d+)\r$/im.exec(heard.slice(at, end + 2))?.[1]);
+    assert.ok(end > 0 && length > 0, `no head at ${at}: ${JSON.stringify(heard.slice(at, at + 200))}`);
+    bodies.push(heard.slice(end + 4, end + 4 + length));
+    at = end + 4 + length;
+  }
+  return bodies;
+}
+
+describe('a body that ends after the answer', () => {
+  const SIZE = 100_000;
+  const a = lines('a', SIZE);
+  const b = lines('b', SIZE);
+  const GET_A = 'GET /a HTTP/1.1\r\nHost: a\r\n\r\n';
+
+  test('leaves the answer as it is, which the system has not taken yet, and the connection goes on', async () => {
+    const port = await freePort();
+    using sandbox = createSandbox();
+    sandbox.write('html/a', a);
+    sandbox.write('html/b', b);
+    // The system takes a few hundred kilobytes on a Unix socket, always the same; on TCP it may be some megabytes.
+    const path = sandbox.path('socket');
+    await using _portico = await startPortico({
+      sandbox,
+      http: `
+        server { listen unix:${path}; root html; }
+        server { listen 127.0.0.1:${port}; root html; location = /status { stub_status; } }`,
+    });
+    let asked = 0;
+    /** Requests until now, those for the status not among them. */
+    const requests = async () => {
+      const status = await ask(port, 'GET /status HTTP/1.0\r\n\r\n');
+      asked++;
+      return Number(/\n \d+ \d+ (\d+) \n/.exec(status)![1]) - asked;
+    };
+    const open = async (): Promise<RawClient> => {
+      const client = await rawClient({ path });
+      client.socket.pause();
+      return client;
+    };
+
+    // The number of answers until one waits.
+    const first = (await open()).socket;
+    first.write(GET_A.repeat(20));
+    let begun = 0;
+    let unchanged = 0;
+    await until('requests that stand still', async () => {
+      const now = await requests();
+      unchanged = now === begun && now > 0 ? unchanged + 1 : 0;
+      begun = now;
+      return unchanged === 12;
+    });
+    assert.ok(begun > 1 && begun < 20);
+    first.destroy();
+
+    const clients = [await open(), await open()];
+    const withBody = 'GET /a HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n01234';
+    for (const client of clients) client.send(GET_A.repeat(begun - 1) + withBody);
+    await until('the last answers to have begun', async () => (await requests()) >= 3 * begun);
+    for (const client of clients) client.send('56789GET /b HTTP/1.1\r\nHost: a\r\n\r\n');
+    // Meanwhile others use the same memory.
+    for (let time = 0; time < 10; time++) {
+      assert.ok((await ask(port, 'GET /b HTTP/1.0\r\n\r\n')).endsWith(b));
+      asked++;
+    }
+    for (const client of clients) client.socket.resume();
+    for (const client of clients) {
+      await client.until((heard) => heard.length > (begun + 1) * SIZE && heard.endsWith(b.slice(-100)));
+      client.send('GET /a HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n');
+      const bodies = bodiesOf(await client.closed());
+      assert.equal(bodies.length, begun + 2);
+      for (const [index, body] of bodies.entries()) {
+        assert.ok(
+          body === (index === begun ? b : a),
+          `answer ${index + 1} of ${bodies.length} is not what was sent`,
+        );
+      }
+    }
+  });
+});
+
+describe('a connection with a body that nobody wants', () => {
+  const REQUEST = 'POST /refused HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n01234';
+  const configuration = (...ports: number[]) => ({
+    http: ports
+      .map(
+        (port) =>
+          `server { listen 127.0.0.1:${port}; location / { return 200 kept; } location /refused { return 403; } }`,
+      )
+      .join('\n'),
+  });
+
+  test('is closed behind the body where a reload has dropped its address meanwhile', async () => {
+    const [dropped, kept] = (await freePorts(2)) as [number, number];
+    await using portico = await startPortico(configuration(dropped, kept));
+    const client = await rawClient(dropped);
+    client.send(REQUEST);
+    assert.match(await client.until(/<\/html>\r\n$/), /^HTTP\/1\.1 403 [\s\S]*Connection: keep-alive\r\n/);
+    portico.configure(configuration(kept));
+    assert.equal(await portico.reload(), 'done');
+    client.send('56789');
+    assert.match(await client.closed(), /^HTTP\/1\.1 403 [\s\S]*<\/html>\r\n$/);
+  });
+
+  test('is closed behind the body where the worker is about to end, and the next request is not answered', async () => {
+    const port = await freePort();
+    await using portico = await startPortico(configuration(port));
+    const client = await rawClient(port);
+    client.send(REQUEST);
+    await client.until(/<\/html>\r\n$/);
+    portico.signal('SIGQUIT');
+    await portico.logged('gracefully shutting down');
+    client.send('56789GET / HTTP/1.1\r\nHost: a\r\n\r\n');
+    assert.doesNotMatch(await client.closed(), /kept/);
+    assert.equal((await portico.ended).code, 0);
+  });
+});
+
+describe('lingering', () => {
+  test('lasts as long as the location says, also after the client has sent more', async () => {
+    const port = await freePort();
+    await using _portico = await startPortico({
+      http: `
+        lingering_close always;
+        keepalive_timeout 0;
+        server {
+          listen 127.0.0.1:${port};
+          location = /short { return 204; lingering_timeout 200ms; }
+          location = /long { return 204; lingering_timeout 1500ms; }
+          location = /status { stub_status; lingering_close off; }
+        }`,
+    });
+    const gone: string[] = [];
+    const clients = new Map<string, RawClient>();
+    for (const path of ['/short', '/long']) {
+      const client = await rawClient(port);
+      clients.set(path, client);
+      client.socket.on('error', () => gone.push(path));
+      client.send(`GET ${path} HTTP/1.1\r\nHost: a\r\n\r\n`);
+      assert.match(await client.until(/\r\n\r\n$/), /^HTTP\/1\.1 204 /);
+    }
+    clients.get('/short')!.send('more');
+    await until('one of them to be gone', async () => {
+      const status = await ask(port, 'GET /status HTTP/1.0\r\n\r\n');
+      return !status.includes('Active connections: 3');
+    });
+    // Whoever is gone answers with a reset.
+    await until('a reset', () => {
+      for (const client of clients.values()) client.send('more');
+      return gone.length > 0;
+    });
+    assert.equal(gone[0], '/short');
+    for (const client of clients.values()) client.destroy();
   });
 });
 

@@ -102,6 +102,14 @@ describe('TLS on the node engine', () => {
           location = /who { return 200 "$ssl_client_verify"; }
         }
         server {
+          listen 127.0.0.1:${strict} ssl;
+          server_name shallow;
+          ssl_verify_client optional;
+          ssl_verify_depth 0;
+          ssl_client_certificate authority.crt;
+          location = /who { return 200 "$ssl_client_verify"; }
+        }
+        server {
           listen 127.0.0.1:${rejecting} ssl default_server;
           ssl_reject_handshake on;
         }
@@ -235,20 +243,28 @@ describe('TLS on the node engine', () => {
         /^HTTP\/1\.1 400 Bad Request[\s\S]*No required SSL certificate was sent/,
       );
       await portico.logged(
-        /\[info\] .*client sent no required SSL certificate, client: 127\.0\.0\.1, server: strict, request:/,
+        /\[info\] .*client sent no required SSL certificate while reading client request headers, client: 127\.0\.0\.1, server: strict, request:/,
       );
     });
 
     test('a revoked one gets the page for 495', async () => {
       assert.equal(bodyOf(await who('strict', 'revoked')), 'refused: FAILED:certificate revoked');
-      await portico.logged('client SSL certificate verify error: (23:certificate revoked)');
+      await portico.logged(
+        'client SSL certificate verify error: (23:certificate revoked) while reading client request headers',
+      );
     });
 
-    test('one by nobody is let in where nobody has to be known, but not with a chain that is too long', async () => {
+    test('one by nobody, or with too long a chain, is let in only where nobody has to be known', async () => {
       assert.equal(bodyOf(await who('any')), 'NONE');
       assert.equal(bodyOf(await who('any', 'stranger')), 'FAILED:self-signed certificate');
-      assert.match(await who('any', 'deep'), /400 Bad Request[\s\S]*The SSL certificate error/);
-      await portico.logged('client SSL certificate verify error: (22:certificate chain too long)');
+      // As with nginx: beyond `ssl_verify_depth` no issuer is looked for.
+      assert.equal(bodyOf(await who('any', 'deep')), 'FAILED:unable to get local issuer certificate');
+      assert.equal(bodyOf(await who('shallow')), 'NONE');
+      assert.equal(bodyOf(await who('shallow', 'known')), 'SUCCESS');
+      assert.match(await who('shallow', 'deep'), /400 Bad Request[\s\S]*The SSL certificate error/);
+      await portico.logged(
+        'client SSL certificate verify error: (20:unable to get local issuer certificate)',
+      );
     });
 
     test('a session of a client that has shown one is not resumed, one without is', async () => {
@@ -283,7 +299,7 @@ describe('TLS on the node engine', () => {
       assert.match(answer, /<center>The plain HTTP request was sent to HTTPS port<\/center>/);
       assert.match(answer, /Connection: close/);
       await portico.logged(
-        /\[info\] .*client sent plain HTTP request to HTTPS port, client: 127\.0\.0\.1, server: one, request: "GET \/who HTTP\/1\.1"/,
+        /\[info\] .*client sent plain HTTP request to HTTPS port while reading client request headers, client: 127\.0\.0\.1, server: one, request: "GET \/who HTTP\/1\.1"/,
       );
     });
 
@@ -338,6 +354,43 @@ describe('TLS on the node engine', () => {
         /\[info\] .*peer closed connection in SSL handshake \(104: Connection reset by peer\) while SSL handshaking/,
         from,
       );
+    });
+
+    test('stay among the connections handled, and those that do come to an end are counted once', async () => {
+      let asked = 0;
+      /** Connections accepted and handled until now, those for the status not among them. */
+      const counts = async () => {
+        const status = await ask(plain, 'GET /status HTTP/1.0\r\n\r\n');
+        asked++;
+        const [, active, accepted, handled] = /connections: (\d+) [\s\S]*\n (\d+) (\d+) \d+ \n/.exec(status)!;
+        return {
+          active: Number(active),
+          accepted: Number(accepted) - asked,
+          handled: Number(handled) - asked,
+        };
+      };
+      const allGone = () =>
+        until('all connections but this one to be gone', async () => {
+          const now = await counts();
+          return now.active === 1 ? now : undefined;
+        });
+      const before = await allGone();
+      assert.equal(before.handled, before.accepted);
+      const leaving = await rawClient(main);
+      leaving.finish();
+      const silent = await rawClient(main);
+      const slow = await rawClient(main);
+      slow.send(HELLO_BEGINS);
+      const garbled = await rawClient(main);
+      garbled.send(Buffer.from('16030100050100000100', 'hex'));
+      for (const client of [leaving, silent, slow, garbled]) await client.closed();
+      await assert.rejects(tlsClient(rejecting, { servername: 'nobody' }));
+      const after = await allGone();
+      assert.deepEqual([after.accepted - before.accepted, after.handled - before.handled], [5, 5]);
+      await tlsGet(main, '/who');
+      await ask(main, 'GET / HTTP/1.0\r\n\r\n');
+      const last = await allGone();
+      assert.deepEqual([last.accepted - after.accepted, last.handled - after.handled], [2, 2]);
     });
 
     test('leave nothing behind', async () => {

@@ -11,8 +11,8 @@ import { type RawClient, rawClient } from '../../support/raw-client.ts';
 import { writeCertificate } from '../../support/tls-client.ts';
 import { until } from '../../support/wait.ts';
 
-/** More than the buffers of two sockets and a proxy between them take. */
-const MUCH = Buffer.alloc(16 * 1024 * 1024, 'x');
+/** More than the buffers of two sockets and a proxy between them take; it shows where a piece is missing. */
+const MUCH = Buffer.alloc(16 * 1024 * 1024, '0123456789abcdefghijklmnopqrstuvwxyz,');
 
 let backend: Backend;
 let portico: RunningPortico;
@@ -50,6 +50,11 @@ before(async () => {
         proxy_set_header Connection upgrade;
         location / { proxy_pass http://raw; }
         location /abrupt { proxy_pass http://raw; lingering_close off; }
+        location /impatient { proxy_pass http://raw; send_timeout 300ms; }
+        location /hasty { proxy_pass http://raw; send_timeout 300ms; lingering_timeout 300ms; }
+        location = /lingering { return 204; keepalive_timeout 0; lingering_close always; lingering_timeout 300ms; }
+        location /brief { proxy_pass http://raw; lingering_timeout 300ms; }
+        location = /status { stub_status; }
       }`,
   });
 });
@@ -200,6 +205,109 @@ for (const secure of [false, true]) {
     await over(ends);
   });
 }
+
+/** Connections that the program has with clients, the one that asks among them. */
+async function active(): Promise<number> {
+  return Number(/Active connections: (\d+)/.exec((await get(port, '/status')).body)![1]);
+}
+
+/**
+ * Waits until a tunnel is over, as far as the access log is concerned, although its client does not read.
+ * @param from length of the access log before it
+ * @returns bytes it has sent to the client, or is about to
+ */
+async function logged(from: number, look = () => {}): Promise<number> {
+  const line = await until('a line', () => {
+    look();
+    return /^101 (\d+)$/m.exec(sandbox.read('logs/access.log').slice(from));
+  });
+  return Number(line[1]);
+}
+
+/** The server is gone all of a sudden. Its client does not read, so nothing is read from the server either. */
+function serverBreaks({ client, server }: Ends, from: number): Promise<number> {
+  server.resetAndDestroy();
+  // Only who writes to it finds out; not always the first time, for the reset may come with a number nobody expects.
+  return logged(from, () => client.send('more'));
+}
+
+function clientEnds({ client, server }: Ends, from: number): Promise<number> {
+  client.finish();
+  server.resume();
+  return logged(from);
+}
+
+/** What a client hears that begins to read only now: without an error, all that it was sent. */
+async function hearsAll({ client }: Ends, sent: number): Promise<void> {
+  let error: Error | undefined;
+  client.socket.on('error', (given: Error) => {
+    error = given;
+  });
+  client.socket.resume();
+  const heard = await client.closed();
+  assert.equal(error, undefined);
+  const body = Buffer.from(heard.slice(heard.indexOf('\r\n\r\n') + 4), 'latin1');
+  assert.equal(body.length, sent);
+  assert.ok(body.equals(MUCH.subarray(0, sent)));
+}
+
+test('a tunnel that is given up while its client is slow: what has come for the client reaches it', async () => {
+  const from = sandbox.read('logs/access.log').length;
+  const ends = await open(false, '/impatient');
+  ends.client.socket.pause();
+  ends.server.write(MUCH);
+  const sent = await logged(from);
+  // A client that goes on sending: a connection that is merely closed would be reset by that.
+  ends.client.socket.on('data', () => ends.client.send('more'));
+  await hearsAll(ends, sent);
+  await over(ends);
+});
+
+test('it does, too, where the client begins to read when lingering_timeout is over', async () => {
+  const from = sandbox.read('logs/access.log').length;
+  const ends = await open(false, '/hasty');
+  ends.client.socket.pause();
+  ends.server.write(MUCH);
+  const sent = await logged(from);
+  // This one lingers as long, from now on: when it is gone, so is the time of the other.
+  const lingering = await rawClient(port);
+  lingering.send('GET /lingering HTTP/1.1\r\nHost: a\r\n\r\n');
+  await lingering.until(/\r\n\r\n$/);
+  await until('one to be gone', async () => (await active()) <= 2);
+  lingering.destroy();
+  await hearsAll(ends, sent);
+  await over(ends);
+});
+
+test('a client that does not read has a few seconds for the last bytes, then its connection is closed', async () => {
+  const connected = (count: number) =>
+    until(`${count} connections`, async () => (await active()) === count + 1);
+  await connected(0);
+  const from = portico.errorLog().length;
+  const clients: RawClient[] = [];
+  // One tunnel after the other: the server takes one at a time.
+  for (const { secure, path, end } of [
+    { secure: false, path: '/', end: clientEnds },
+    { secure: true, path: '/', end: clientEnds },
+    { secure: false, path: '/brief', end: serverBreaks },
+    { secure: true, path: '/brief', end: serverBreaks },
+    { secure: false, path: '/abrupt', end: serverBreaks },
+    { secure: true, path: '/abrupt', end: serverBreaks },
+  ]) {
+    const logLength = sandbox.read('logs/access.log').length;
+    const ends = await open(secure, path);
+    clients.push(ends.client);
+    ends.client.socket.pause();
+    ends.server.on('error', () => {});
+    ends.server.write(MUCH);
+    await heldBack(ends.server);
+    await end(ends, logLength);
+    ends.server.destroy();
+  }
+  await connected(0);
+  assert.doesNotMatch(portico.errorLog().slice(from), /\[(alert|crit|emerg)\]/);
+  for (const client of clients) client.destroy();
+});
 
 test('without lingering_close it is cut off', async () => {
   const ends = await open(false, '/abrupt');
