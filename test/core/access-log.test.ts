@@ -10,7 +10,6 @@ import {
   unlinkSync,
   writeFileSync,
 } from 'node:fs';
-import { connect } from 'node:net';
 import { describe, test } from 'node:test';
 import { gunzipSync } from 'node:zlib';
 import fc from 'fast-check';
@@ -22,24 +21,10 @@ import { NO_ERROR_LOG } from '../../src/log/error-log.ts';
 import { createOpenFiles } from '../../src/log/open-files.ts';
 import { createSandbox, type RunningPortico, runPortico, startPortico } from '../support/portico.ts';
 import { freePort } from '../support/ports.ts';
+import { ask } from '../support/raw-client.ts';
 import { until } from '../support/wait.ts';
 
 const SEED = 20_261_121;
-
-/** Sends bytes and reads until the other side closes. */
-function send(port: number, request: string): Promise<string> {
-  return new Promise((resolve, reject) => {
-    const socket = connect(port, '127.0.0.1');
-    let answer = '';
-    socket.setEncoding('latin1');
-    socket.on('data', (text: string) => {
-      answer += text;
-    });
-    socket.on('error', reject);
-    socket.on('close', () => resolve(answer));
-    socket.write(request, 'latin1');
-  });
-}
 
 const get = (target: string, fields = 'Host: h\r\n'): string =>
   `GET ${target} HTTP/1.1\r\n${fields}Connection: close\r\n\r\n`;
@@ -84,12 +69,12 @@ describe('access_log', () => {
       'server { listen PORT; access_log logs/a.log; location / { return 200 "hello"; } }',
     );
     await using _ = portico;
-    await send(
+    await ask(
       port,
       get('/x?y', 'Host: h\r\nUser-Agent: a "b" \\ \xff\r\nReferer: r\r\nAuthorization: Basic bWU6cHc=\r\n'),
     );
-    await send(port, get('/'));
-    await send(port, 'BAD\x01\r\n\r\n');
+    await ask(port, get('/'));
+    await ask(port, 'BAD\x01\r\n\r\n');
     const [first, second, third] = await lines(portico, 'logs/a.log', 3);
     assert.match(
       first,
@@ -104,7 +89,7 @@ describe('access_log', () => {
     const configuration = `daemon off; pid logs/portico.pid; error_log logs/error.log info; events { }
       http { server { listen 127.0.0.1:${port}; return 204; } }`;
     await using portico = await startPortico({ configuration });
-    await send(port, get('/'));
+    await ask(port, get('/'));
     assert.match((await lines(portico, 'logs/access.log', 1))[0], /"GET \/ HTTP\/1.1" 204 0/);
   });
 
@@ -122,8 +107,8 @@ describe('access_log', () => {
         location /limited { limit_except GET { access_log logs/limited.log short; deny all; } return 204; }
       }`);
     await using _ = portico;
-    for (const target of ['/inner', '/off', '/if?a=1', '/if', '/limited', '/']) await send(port, get(target));
-    await send(port, 'POST /limited HTTP/1.0\r\n\r\n');
+    for (const target of ['/inner', '/off', '/if?a=1', '/if', '/limited', '/']) await ask(port, get(target));
+    await ask(port, 'POST /limited HTTP/1.0\r\n\r\n');
     assert.deepEqual(await lines(portico, 'logs/one.log', 3), ['/if', '/limited', '/']);
     assert.deepEqual(await lines(portico, 'logs/two.log', 3), ['/if', '/limited', '/']);
     assert.deepEqual(await lines(portico, 'logs/inner.log', 1), ['/inner']);
@@ -137,7 +122,7 @@ describe('access_log', () => {
       log_format short '$args';
       server { listen PORT; access_log logs/a.log short if=$arg_a; return 204; }`);
     await using _ = portico;
-    for (const value of ['', '0', '00', 'x']) await send(port, get(`/?a=${value}`));
+    for (const value of ['', '0', '00', 'x']) await ask(port, get(`/?a=${value}`));
     assert.deepEqual(await lines(portico, 'logs/a.log', 2), ['a=00', 'a=x']);
   });
 
@@ -152,14 +137,14 @@ describe('access_log', () => {
         location /same { access_log logs/full.log short; return 204; }
       }`);
     await using _ = portico;
-    await send(port, get('/12345'));
-    await send(port, get('/timed'));
+    await ask(port, get('/12345'));
+    await ask(port, get('/timed'));
     assert.deepEqual(await lines(portico, 'logs/timed.log', 1), ['/timed']);
     assert.equal(portico.sandbox.read('logs/full.log'), '');
     // The buffer belongs to the file, whoever writes to it.
-    await send(port, get('/same'));
+    await ask(port, get('/same'));
     assert.equal(portico.sandbox.read('logs/full.log'), '');
-    await send(port, get('/1234567'));
+    await ask(port, get('/1234567'));
     assert.deepEqual(await lines(portico, 'logs/full.log', 2), ['/12345', '/same']);
     await portico.stop('SIGQUIT');
     assert.deepEqual(await lines(portico, 'logs/full.log', 3), ['/12345', '/same', '/1234567']);
@@ -170,17 +155,17 @@ describe('access_log', () => {
       log_format short '$uri';
       server { listen PORT; access_log logs/a.log short; return 204; }`);
     await using _ = portico;
-    await send(port, get('/1'));
+    await ask(port, get('/1'));
     await lines(portico, 'logs/a.log', 1);
     renameSync(portico.sandbox.path('logs/a.log'), portico.sandbox.path('logs/a.old'));
     portico.signal('SIGUSR1');
     await until('the new file', () => existsSync(portico.sandbox.path('logs/a.log')));
-    await send(port, get('/2'));
+    await ask(port, get('/2'));
     assert.deepEqual(await lines(portico, 'logs/a.log', 1), ['/2']);
     assert.deepEqual(await lines(portico, 'logs/a.old', 1), ['/1']);
     portico.configure({ http: `server { listen 127.0.0.1:${port}; access_log logs/b.log; return 204; }` });
     assert.equal(await portico.reload(), 'done');
-    await send(port, get('/3'));
+    await ask(port, get('/3'));
     await lines(portico, 'logs/b.log', 1);
     await until(
       'a.log to be closed',
@@ -203,11 +188,11 @@ describe('access_log with gzip', () => {
       const bytes = Buffer.from(portico.sandbox.read('logs/a.gz'), 'latin1');
       return bytes.length === 0 ? '' : gunzipSync(bytes).toString('latin1');
     };
-    await send(port, get('/1'));
+    await ask(port, get('/1'));
     await until('the first member', () => unzipped() === '/1\n');
-    await send(port, get('/2'));
+    await ask(port, get('/2'));
     await until('the second member', () => unzipped() === '/1\n/2\n');
-    await send(port, get('/3'));
+    await ask(port, get('/3'));
     await portico.stop('SIGQUIT');
     assert.equal(unzipped(), '/1\n/2\n/3\n');
   });
@@ -252,8 +237,8 @@ describe('access_log to syslog', () => {
           return 204;
         }`);
       await using _ = portico;
-      await send(port, get('/no'));
-      await send(port, get('/yes?a=1'));
+      await ask(port, get('/no'));
+      await ask(port, get('/yes?a=1'));
       assert.deepEqual(await lines(portico, 'logs/a.log', 2), ['/no', '/yes']);
       const message = await until('the message', () => received[0]);
       assert.match(message, /^<188>[A-Z][a-z]{2} [ 1-3]\d [\d:]{8} web: \/yes$/);
@@ -289,7 +274,7 @@ describe('access_log with variables in its name', () => {
     const { sandbox } = portico;
     for (const site of ['a', 'b']) mkdirSync(sandbox.path(`sites/${site}`), { recursive: true });
     for (const target of ['/', '/kept']) {
-      for (const host of ['a', 'b', 'nobody']) await send(port, get(target, `Host: ${host}\r\n`));
+      for (const host of ['a', 'b', 'nobody']) await ask(port, get(target, `Host: ${host}\r\n`));
     }
     assert.deepEqual(await lines(portico, 'logs/a.log', 2), ['/', '/kept']);
     assert.deepEqual(await lines(portico, 'logs/b.log', 2), ['/', '/kept']);
@@ -307,7 +292,7 @@ describe('access_log with variables in its name', () => {
       `server { listen PORT; root .; access_log logs/$arg_d/x.log; return 204; }`,
     );
     await using _ = portico;
-    assert.match(await send(port, get('/?d=none')), / 204 /);
+    assert.match(await ask(port, get('/?d=none')), / 204 /);
     await portico.logged(
       `open() "${portico.sandbox.path('logs/none/x.log')}" failed (2: No such file or directory) while logging request`,
     );
@@ -402,7 +387,7 @@ describe('log_format', () => {
         return 204;
       }`);
     await using _ = portico;
-    await send(port, get('/a', 'Host: h\r\nX: "\\\t\xe9\r\n'));
+    await ask(port, get('/a', 'Host: h\r\nX: "\\\t\xe9\r\n'));
     assert.deepEqual(await lines(portico, 'logs/plain.log', 1), ['/a|\\x22\\x5C\\x09\\xE9y|-']);
     assert.deepEqual(await lines(portico, 'logs/json.log', 1), ['{"x":"\\"\\\\\\t\xe9","none":""}']);
     assert.deepEqual(await lines(portico, 'logs/raw.log', 1), ['"\\\t\xe9||204']);

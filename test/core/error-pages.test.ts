@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { createSandbox, runPortico, startPortico } from '../support/portico.ts';
+import { check } from '../support/check.ts';
+import { startPortico } from '../support/portico.ts';
 import { freePort } from '../support/ports.ts';
 import { ask } from '../support/raw-client.ts';
 import { get } from '../support/request.ts';
@@ -86,10 +87,8 @@ test('what is wrong in an error_page is told as nginx tells it', async () => {
   ] as const;
   await Promise.all(
     cases.map(async ([http, message]) => {
-      using sandbox = createSandbox();
-      const file = sandbox.write('conf/portico.conf', `events {}\nhttp { server { ${http} } }\n`);
-      const { stderr } = await runPortico(['-t', '-p', sandbox.directory, '-c', 'conf/portico.conf']);
-      assert.equal(stderr.split('\n')[0], `portico: [emerg] ${message} in ${file}:2`);
+      const { line } = await check(`server { ${http} }`);
+      assert.equal(line, `portico: [emerg] ${message} in FILE:2`);
     }),
   );
 });

@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict';
 import { realpathSync, rmSync, symlinkSync } from 'node:fs';
-import { connect } from 'node:net';
 import { hostname } from 'node:os';
 import { after, before, describe, test } from 'node:test';
 import { Exchange } from '../../src/core/exchange.ts';
@@ -14,6 +13,7 @@ import { RequestHeadParser } from '../../src/http/request-head-parser.ts';
 import { VERSION } from '../../src/version.ts';
 import { createSandbox, type RunningPortico, startPortico } from '../support/portico.ts';
 import { freePort } from '../support/ports.ts';
+import { ask } from '../support/raw-client.ts';
 import { until } from '../support/wait.ts';
 
 const NAMES = Object.entries(httpVariables)
@@ -38,21 +38,6 @@ const sandbox = createSandbox();
 let port = 0;
 let portico: RunningPortico;
 
-/** Sends bytes, and reads what comes back until the connection is over. */
-function send(request: string): Promise<string> {
-  return new Promise((resolve, reject) => {
-    const socket = connect(port, '127.0.0.1');
-    let answer = '';
-    socket.setEncoding('latin1');
-    socket.on('data', (text: string) => {
-      answer += text;
-    });
-    socket.on('error', reject);
-    socket.on('close', () => resolve(answer));
-    socket.write(request, 'latin1');
-  });
-}
-
 /** The lines of logs/all.log, each as a table, once there are `count` more than `from`. */
 async function logged(from: number, count = 1): Promise<Map<string, string>[]> {
   const lines = await until('the log', () => {
@@ -72,7 +57,7 @@ const linesNow = (): number => sandbox.read('logs/all.log').split('\n').length -
 /** Sends one request and returns its variables as the log has them. */
 async function variablesOf(request: string): Promise<Map<string, string>> {
   const from = linesNow();
-  await send(request);
+  await ask(port, request);
   return (await logged(from))[0];
 }
 
@@ -197,7 +182,7 @@ describe('variables of the request', () => {
 
   test('requests that came together are told from the first', async () => {
     const from = linesNow();
-    await send(`GET /1 HTTP/1.1\r\nHost: h\r\n\r\nGET /2 HTTP/1.1\r\nHost: h\r\n\r\n${get('/3')}`);
+    await ask(port, `GET /1 HTTP/1.1\r\nHost: h\r\n\r\nGET /2 HTTP/1.1\r\nHost: h\r\n\r\n${get('/3')}`);
     const three = await logged(from, 3);
     assert.deepEqual(
       three.map((values) => values.get('pipe')),
@@ -246,7 +231,7 @@ describe('variables of the connection and the program', () => {
   });
 
   test('the id of a request stays the same', async () => {
-    const [one, other] = (await send(get('/same-id'))).split('\r\n\r\n')[1].split(' ');
+    const [one, other] = (await ask(port, get('/same-id'))).split('\r\n\r\n')[1].split(' ');
     assert.match(one, /^[0-9a-f]{32}$/);
     assert.equal(one, other);
   });
@@ -261,7 +246,7 @@ describe('variables of files', () => {
   });
 
   test('a root that does not exist has no real path, and the error log says so', async () => {
-    assert.match(await send(get('/nowhere')), /\r\n\r\n\[\]$/);
+    assert.match(await ask(port, get('/nowhere')), /\r\n\r\n\[\]$/);
     await portico.logged('[crit] ');
     assert.match(
       portico.errorLog(),
@@ -272,7 +257,7 @@ describe('variables of files', () => {
 
 describe('variables of the answer', () => {
   test('status and bytes', async () => {
-    const answer = await send(get('/'));
+    const answer = await ask(port, get('/'));
     const values = await variablesOf(get('/'));
     assert.equal(values.get('status'), '200');
     assert.equal(values.get('bytes_sent'), String(answer.length));
@@ -377,14 +362,14 @@ describe('variables of the body', () => {
 
 describe('variables that can be assigned', () => {
   test('$args changes the arguments, $limit_rate the rate', async () => {
-    assert.match(await send(get('/set?a=first')), /\r\n\r\na=changed a=changed 4096$/);
+    assert.match(await ask(port, get('/set?a=first')), /\r\n\r\na=changed a=changed 4096$/);
     const values = await variablesOf(get('/set?a=first'));
     assert.equal(values.get('arg_a'), 'changed');
     assert.equal(values.get('request_uri'), '/set?a=first');
   });
 
   test('a rate that is none stays as it was, and the error log says so', async () => {
-    assert.match(await send(get('/bad-rate')), /\r\n\r\n0$/);
+    assert.match(await ask(port, get('/bad-rate')), /\r\n\r\n0$/);
     await portico.logged('invalid $limit_rate "fast"');
   });
 

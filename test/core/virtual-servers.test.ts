@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { createSandbox, runPortico, startPortico } from '../support/portico.ts';
+import { check } from '../support/check.ts';
+import { startPortico } from '../support/portico.ts';
 import { freePort } from '../support/ports.ts';
 import { get } from '../support/request.ts';
 
@@ -47,40 +48,35 @@ test('address, then host, then URI choose what answers, with the captures of eac
 });
 
 test('the check tells in the words of nginx what is wrong with listeners, names and locations', async () => {
-  using sandbox = createSandbox();
   const port = await freePort();
-  const check = async (http: string): Promise<string> => {
-    const file = sandbox.write('conf/portico.conf', `pid logs/portico.pid; events {}\nhttp { ${http} }\n`);
-    const { stderr } = await runPortico(['-t', '-p', sandbox.directory, '-c', 'conf/portico.conf']);
-    return stderr.replaceAll(file, 'FILE').split('\n')[0];
-  };
+  const complaint = async (http: string) => (await check(http)).line;
   const server = (text: string) => `server { listen 127.0.0.1:${port}; ${text} }`;
   assert.equal(
-    await check(server(`listen 127.0.0.1:${port};`)),
+    await complaint(server(`listen 127.0.0.1:${port};`)),
     `portico: [emerg] a duplicate listen 127.0.0.1:${port} in FILE:2`,
   );
   assert.equal(
-    await check(server('server_name a;') + server('server_name a;')),
+    await complaint(server('server_name a;') + server('server_name a;')),
     `portico: [warn] conflicting server name "a" on 127.0.0.1:${port}, ignored in FILE:2`,
   );
   assert.equal(
-    await check(server('location /a { location /b {} }')),
+    await complaint(server('location /a { location /b {} }')),
     'portico: [emerg] location "/b" is outside location "/a" in FILE:2',
   );
   assert.equal(
-    await check(server('location = /a { location /a/b {} }')),
+    await complaint(server('location = /a { location /a/b {} }')),
     'portico: [emerg] location "/a/b" cannot be inside the exact location "/a" in FILE:2',
   );
   assert.equal(
-    await check(server('location @a { location /b {} }')),
+    await complaint(server('location @a { location /b {} }')),
     'portico: [emerg] location "/b" cannot be inside the named location "@a" in FILE:2',
   );
   assert.equal(
-    await check(server('location /a { location @b {} }')),
+    await complaint(server('location /a { location @b {} }')),
     'portico: [emerg] named location "@b" can be on the server level only in FILE:2',
   );
   assert.equal(
-    await check(server('location ~ "(" {}')),
+    await complaint(server('location ~ "(" {}')),
     'portico: [emerg] pcre2_compile() failed: missing closing parenthesis in "(" in FILE:2',
   );
 });

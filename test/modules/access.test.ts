@@ -1,16 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { createSandbox, runPortico, startPortico } from '../support/portico.ts';
+import { check } from '../support/check.ts';
+import { createSandbox, startPortico } from '../support/portico.ts';
 import { freePort } from '../support/ports.ts';
 import { get, hasIPv6 } from '../support/request.ts';
-
-/** Checks a configuration; gives what the check says, without the name of the file. */
-async function check(http: string): Promise<{ code: number | null; text: string }> {
-  using sandbox = createSandbox();
-  const file = sandbox.write('conf/portico.conf', `pid logs/portico.pid; events {}\nhttp { ${http} }\n`);
-  const { code, stderr } = await runPortico(['-t', '-p', sandbox.directory, '-c', 'conf/portico.conf']);
-  return { code, text: stderr.replaceAll(file, 'FILE') };
-}
 
 test('the first rule that fits a client decides, and where none fits it may pass', async () => {
   const port = await freePort();

@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { check } from '../support/check.ts';
 import { openClient } from '../support/client.ts';
 import { startHeldBackend } from '../support/held-backend.ts';
-import { createSandbox, runPortico, startPortico } from '../support/portico.ts';
+import { startPortico } from '../support/portico.ts';
 import { freePort } from '../support/ports.ts';
 import { get } from '../support/request.ts';
 import { until } from '../support/wait.ts';
@@ -92,9 +93,7 @@ test('a client that goes meanwhile, and a location that closes', async () => {
 });
 
 test('auth_request_set names a variable', async () => {
-  using sandbox = createSandbox();
-  sandbox.write('conf/portico.conf', 'pid x; events {}\nhttp { auth_request_set user x; }\n');
-  const { code, stderr } = await runPortico(['-t', '-p', sandbox.directory, '-c', 'conf/portico.conf']);
+  const { code, line } = await check('auth_request_set user x;');
   assert.equal(code, 1);
-  assert.match(stderr, /invalid variable name "user" in .*portico\.conf:2/);
+  assert.equal(line, 'portico: [emerg] invalid variable name "user" in FILE:2');
 });

@@ -1,17 +1,10 @@
 import assert from 'node:assert/strict';
 import { Agent, request } from 'node:http';
 import { test } from 'node:test';
-import { createSandbox, runPortico, startPortico } from '../support/portico.ts';
+import { check } from '../support/check.ts';
+import { createSandbox, startPortico } from '../support/portico.ts';
 import { freePort, freePorts } from '../support/ports.ts';
 import { get } from '../support/request.ts';
-
-/** Checks a configuration; gives what the check says, without the name of the file. */
-async function check(http: string): Promise<{ code: number | null; text: string }> {
-  using sandbox = createSandbox();
-  const file = sandbox.write('conf/portico.conf', `pid logs/portico.pid; events {}\nhttp { ${http} }\n`);
-  const { code, stderr } = await runPortico(['-t', '-p', sandbox.directory, '-c', 'conf/portico.conf']);
-  return { code, text: stderr.replaceAll(file, 'FILE') };
-}
 
 const SHOW = 'add_header Client "$remote_addr|$remote_port" always;';
 

@@ -1,12 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import {
-  createSandbox,
-  type RunningPortico,
-  runPortico,
-  type Sandbox,
-  startPortico,
-} from '../support/portico.ts';
+import { check } from '../support/check.ts';
+import { createSandbox, type RunningPortico, type Sandbox, startPortico } from '../support/portico.ts';
 import { freePort } from '../support/ports.ts';
 import { ask } from './filter-client.ts';
 
@@ -110,12 +105,10 @@ test('a cookie that is none is logged, and replaced', async () => {
 });
 
 test('a mark that is none is an error', async () => {
-  using other = createSandbox();
-  other.write('conf/portico.conf', 'events {} http { server { listen 127.0.0.1:1; userid_mark xx; } }');
-  const { code, stderr } = await runPortico(['-t', '-p', other.directory, '-c', 'conf/portico.conf']);
+  const { code, text } = await check('userid_mark xx;');
   assert.equal(code, 1);
   assert.ok(
-    stderr.includes('"userid_mark" directive value must be "off" or a single letter, digit or "="'),
-    stderr,
+    text.includes('"userid_mark" directive value must be "off" or a single letter, digit or "="'),
+    text,
   );
 });

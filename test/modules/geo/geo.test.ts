@@ -1,16 +1,12 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { createSandbox, runPortico, startPortico } from '../../support/portico.ts';
+import { check } from '../../support/check.ts';
+import { startPortico } from '../../support/portico.ts';
 import { freePort } from '../../support/ports.ts';
 import { get } from '../../support/request.ts';
 
-/** Checks a `geo` block; gives what the check says, without the name of the file. */
-async function check(block: string): Promise<string> {
-  using sandbox = createSandbox();
-  const file = sandbox.write('conf/portico.conf', `events {}\nhttp { geo $g { ${block} } }\n`);
-  const { stderr } = await runPortico(['-t', '-p', sandbox.directory, '-c', 'conf/portico.conf']);
-  return stderr.replaceAll(file, 'FILE').split('\n')[0] ?? '';
-}
+/** What the check says first of a `geo` block. */
+const complaint = async (block: string) => (await check(`geo $g { ${block} }`)).line;
 
 test('the value is that of the smallest network, of IPv4 and IPv6, or of the range', async () => {
   const port = await freePort();
@@ -41,33 +37,33 @@ test('the value is that of the smallest network, of IPv4 and IPv6, or of the ran
 
 test('what is wrong in a block is told as nginx tells it', async () => {
   assert.equal(
-    await check('10.0.0.0/8 a b;'),
+    await complaint('10.0.0.0/8 a b;'),
     'portico: [emerg] invalid number of the geo parameters in FILE:2',
   );
-  assert.equal(await check('10.0.0/8 a;'), 'portico: [emerg] invalid network "10.0.0/8" in FILE:2');
+  assert.equal(await complaint('10.0.0/8 a;'), 'portico: [emerg] invalid network "10.0.0/8" in FILE:2');
   assert.equal(
-    await check('10.0.0.1/8 a;'),
+    await complaint('10.0.0.1/8 a;'),
     'portico: [warn] low address bits of 10.0.0.1/8 are meaningless in FILE:2',
   );
   assert.equal(
-    await check('10.0.0.0/8 a; 10.0.0.0/8 b;'),
+    await complaint('10.0.0.0/8 a; 10.0.0.0/8 b;'),
     'portico: [warn] duplicate network "10.0.0.0/8", value: "b", old value: "a" in FILE:2',
   );
-  assert.equal(await check('delete ::/1;'), 'portico: [warn] no network "::/1" to delete in FILE:2');
+  assert.equal(await complaint('delete ::/1;'), 'portico: [warn] no network "::/1" to delete in FILE:2');
   assert.equal(
-    await check('default a; ranges;'),
+    await complaint('default a; ranges;'),
     'portico: [emerg] the "ranges" directive must be the first directive inside "geo" block in FILE:2',
   );
   assert.equal(
-    await check('ranges; 10.0.0.2-10.0.0.1 a;'),
+    await complaint('ranges; 10.0.0.2-10.0.0.1 a;'),
     'portico: [emerg] invalid range "10.0.0.2-10.0.0.1" in FILE:2',
   );
   assert.equal(
-    await check('ranges; 10.0.0.1-10.0.0.9 a; 10.0.0.5-10.0.0.15 b;'),
+    await complaint('ranges; 10.0.0.1-10.0.0.9 a; 10.0.0.5-10.0.0.15 b;'),
     'portico: [emerg] range "10.0.0.5-10.0.0.15" overlaps "10.0.0.1-10.0.0.9" in FILE:2',
   );
   assert.equal(
-    await check('ranges; delete 10.0.0.1-10.0.0.9;'),
+    await complaint('ranges; delete 10.0.0.1-10.0.0.9;'),
     'portico: [warn] no address range "10.0.0.1-10.0.0.9" to delete in FILE:2',
   );
 });

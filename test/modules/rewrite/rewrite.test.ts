@@ -1,19 +1,12 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { createSandbox, runPortico, startPortico } from '../../support/portico.ts';
+import { check } from '../../support/check.ts';
+import { createSandbox, startPortico } from '../../support/portico.ts';
 import { freePort } from '../../support/ports.ts';
 import { get } from '../../support/request.ts';
 
-/** Checks what stands in a location; gives what the check says, without the name of the file. */
-async function check(location: string): Promise<string> {
-  using sandbox = createSandbox();
-  const file = sandbox.write(
-    'conf/portico.conf',
-    `events {}\nhttp { server { location / { ${location} } } }\n`,
-  );
-  const { stderr } = await runPortico(['-t', '-p', sandbox.directory, '-c', 'conf/portico.conf']);
-  return stderr.replaceAll(file, 'FILE').split('\n')[0] ?? '';
-}
+/** What the check says first of what stands in a location. */
+const complaint = async (location: string) => (await check(`server { location / { ${location} } }`)).line;
 
 test('rewrite makes new URIs and arguments, and escapes captures where they become part of a query', async () => {
   const port = await freePort();
@@ -215,7 +208,7 @@ test('what is wrong in a statement is told as nginx tells it', async () => {
   ];
   await Promise.all(
     cases.map(async ([location, message]) =>
-      assert.equal(await check(location), `portico: [emerg] ${message} in FILE:2`, location),
+      assert.equal(await complaint(location), `portico: [emerg] ${message} in FILE:2`, location),
     ),
   );
 });

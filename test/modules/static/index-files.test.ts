@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { createSandbox, runPortico } from '../../support/portico.ts';
+import { check } from '../../support/check.ts';
 import { startSite } from './site.ts';
 
 test('the first index file there is answers, and sees itself as the URI', async () => {
@@ -54,33 +54,37 @@ test('a directory that is not there, or is none, is told from one without an ind
 });
 
 test('an absolute index that is not the last is a warning, an empty one an error', async () => {
-  const check = async (line: string) => {
-    using sandbox = createSandbox();
-    sandbox.write('conf/portico.conf', `pid logs/portico.pid; events {}\nhttp { ${line} }\n`);
-    const { code, stderr } = await runPortico(['-t', '-p', sandbox.directory, '-c', 'conf/portico.conf']);
-    return `${code} ${stderr}`;
+  const complaint = async (http: string) => {
+    const { code, text } = await check(http);
+    return `${code} ${text}`;
   };
   assert.match(
-    await check('index /a b;'),
+    await complaint('index /a b;'),
     /^0 [\s\S]*\[warn\] only the last index in "index" directive should be absolute/,
   );
-  assert.match(await check('index "";'), /^1 [\s\S]*\[emerg\] index "" in "index" directive is invalid/);
+  assert.match(await complaint('index "";'), /^1 [\s\S]*\[emerg\] index "" in "index" directive is invalid/);
   assert.match(
-    await check('types { a/b x; c/d X; }'),
+    await complaint('types { a/b x; c/d X; }'),
     /^0 [\s\S]*\[warn\] duplicate extension "x", content type: "c\/d", previous content type: "a\/b"/,
   );
-  assert.match(await check('disable_symlinks from=/x;'), /must have "off", "on" or "if_not_owner" parameter/);
-  assert.match(await check('disable_symlinks off from=/x;'), /"from=" cannot be used with "off" parameter/);
-  assert.match(await check('disable_symlinks maybe;'), /invalid parameter "maybe"/);
   assert.match(
-    await check('open_file_cache inactive=5s;'),
+    await complaint('disable_symlinks from=/x;'),
+    /must have "off", "on" or "if_not_owner" parameter/,
+  );
+  assert.match(
+    await complaint('disable_symlinks off from=/x;'),
+    /"from=" cannot be used with "off" parameter/,
+  );
+  assert.match(await complaint('disable_symlinks maybe;'), /invalid parameter "maybe"/);
+  assert.match(
+    await complaint('open_file_cache inactive=5s;'),
     /"open_file_cache" must have the "max" parameter/,
   );
-  assert.match(await check('open_file_cache max=x;'), /invalid "open_file_cache" parameter "max=x"/);
-  assert.match(await check('aio maybe;'), /"aio" directive invalid value/);
-  assert.match(await check('directio maybe;'), /"directio" directive invalid value/);
+  assert.match(await complaint('open_file_cache max=x;'), /invalid "open_file_cache" parameter "max=x"/);
+  assert.match(await complaint('aio maybe;'), /"aio" directive invalid value/);
+  assert.match(await complaint('directio maybe;'), /"directio" directive invalid value/);
   assert.match(
-    await check(
+    await complaint(
       'open_file_cache max=10 inactive=5s; open_file_cache_valid 1m; open_file_cache_min_uses 2; ' +
         'open_file_cache_errors on; aio threads=default; directio 4m; directio_alignment 512; output_buffers 2 32k; ' +
         'sendfile on; sendfile_max_chunk 1m; read_ahead 8k; max_ranges 5; if_modified_since before; etag off;',
