@@ -11,6 +11,7 @@ import {
   WAITING,
   WRITING,
 } from '../../src/shared/counters.ts';
+import { until } from '../support/wait.ts';
 import { startThread } from './thread.ts';
 
 test('counters are the sum over the threads, and moves between gauges keep the sum', () => {
@@ -54,6 +55,8 @@ test('threads count beside each other without losing any, and a terminated one l
     }),
   );
   await Promise.all(threads.slice(0, 3).map((thread) => thread.exit));
+  // The others may be done before it begins.
+  await until('the last one to count', () => counters.read().requests > 600_000);
   await threads[3].worker.terminate();
   const last = new ConnectionCounters(counters.buffer, 3);
   const before = last.read();
