@@ -61,26 +61,37 @@ export interface Tunnel {
   destroy(): void;
 }
 
+/**
+ * An answer's head as the carrier gets it: in nginx's order, but for the framing headers that are not here, which come
+ * in front of `fields`.
+ */
+export interface AnswerHead {
+  readonly status: number;
+  /** Status and reason: `200 OK`. */
+  readonly statusLine: string;
+  /** The line of Server, with its end. */
+  readonly server: string;
+  /** Value of Date. */
+  readonly date: string;
+  /** The line of Content-Type, with its end; '' for none. */
+  readonly contentType: string;
+  /** Length of the body in bytes: the value of Content-Length; -1 where it is not known. */
+  readonly contentLength: number;
+  /** Lines that depend on what is sent, each with its end: Last-Modified, Location. */
+  readonly lines: string;
+  /** All other lines, each with its end. */
+  readonly fields: string;
+  /** No body follows, whatever the headers say: HEAD, 204, 304, 1xx. */
+  readonly bodyless: boolean;
+}
+
 /** An engine's hands for one exchange. */
 export interface Carrier extends BodySink {
   /**
-   * Takes the answer's head. Framing (Content-Length is in `lines` where known; Transfer-Encoding, Connection,
-   * Keep-Alive) is the carrier's. The head may be held back until the first `write`, `flush` or `end` of this turn.
-   *
-   * @param statusLine status and reason, for example `200 OK`
-   * @param lines whole header lines that come before the framing headers, in nginx's order
-   * @param fields whole header lines that come after them
-   * @param contentLength length of the body in bytes, -1 where it is not known
-   * @param bodyless true where no body follows whatever the headers say: HEAD, 204, 304, 1xx
+   * Takes the answer's head. Its framing (Content-Length, Transfer-Encoding, Connection, Keep-Alive) is the carrier's. It
+   * may be held back until the first `write`, `flush` or `end` of this turn.
    */
-  sendHead(
-    status: number,
-    statusLine: string,
-    lines: string,
-    fields: string,
-    contentLength: number,
-    bodyless: boolean,
-  ): void;
+  sendHead(head: AnswerHead): void;
   /** Sends an interim answer (100 Continue, 103 Early Hints) at once; nothing where the protocol has none. */
   sendInterim(statusLine: string, fields: string): void;
   /** Trailer lines to be sent after a body of unknown length; ignored where the framing has no place for them. */

@@ -2,6 +2,7 @@
  * What the debugging log says of a request on its way, in nginx's words where nginx has some. Each of these functions
  * is called only where `debugging.on` (log/debugging.ts).
  */
+import type { AnswerHead } from './carrier.ts';
 import type { Exchange } from './exchange.ts';
 import { debug } from './log.ts';
 import { Phase } from './phases.ts';
@@ -71,9 +72,13 @@ export function debugFinalize(exchange: Exchange, result: number): void {
 }
 
 /** The answer's head goes to the client. */
-export function debugHead(exchange: Exchange, statusLine: string, lines: string): void {
+export function debugHead(exchange: Exchange, head: AnswerHead): void {
+  const { statusLine, server, date, contentType, contentLength, lines, fields } = head;
+  const length = contentLength < 0 ? '' : `Content-Length: ${contentLength}\r\n`;
   debug(exchange, `HTTP/1.1 ${statusLine}`);
-  for (const line of linesOf(lines)) debug(exchange, line);
+  for (const line of linesOf(`${server}Date: ${date}\r\n${contentType}${length}${lines}${fields}`)) {
+    debug(exchange, line);
+  }
 }
 
 /** The exchange is over; times are since its head had been read. */

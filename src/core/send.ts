@@ -13,10 +13,10 @@ import type { Relations } from './relations.ts';
 import { OutputWatch } from './subrequest-output.ts';
 
 const SERVER_LINES = {
-  off: 'Server: portico\r\nDate: ',
-  on: `Server: ${PRODUCT}\r\nDate: `,
+  off: 'Server: portico\r\n',
+  on: `Server: ${PRODUCT}\r\n`,
   // No build has a name of its own.
-  build: `Server: ${PRODUCT}\r\nDate: `,
+  build: `Server: ${PRODUCT}\r\n`,
 };
 
 /**
@@ -58,20 +58,18 @@ export function sendHead(exchange: Exchange): PhaseResult {
     response.contentLength = -1;
   if (exchange.keepAlive && !mayKeepAlive(exchange)) exchange.keepAlive = false;
 
-  let lines =
-    response.server === ''
-      ? SERVER_LINES[settings.server_tokens] + (response.date === '' ? httpDate() : response.date)
-      : `Server: ${response.server}\r\nDate: ${response.date === '' ? httpDate() : response.date}`;
+  let contentType = '';
   if (response.contentType !== '') {
-    lines += `\r\nContent-Type: ${response.contentType}`;
+    contentType = `Content-Type: ${response.contentType}`;
     if (response.charset !== '') {
-      lines += response.charsetText === '' ? `; charset=${response.charset}` : response.charsetText;
+      contentType += response.charsetText === '' ? `; charset=${response.charset}` : response.charsetText;
     }
+    contentType += '\r\n';
   }
-  if (response.contentLength >= 0) lines += `\r\nContent-Length: ${response.contentLength}`;
-  if (response.lastModifiedText !== '') lines += `\r\nLast-Modified: ${response.lastModifiedText}`;
+  let lines = '';
+  if (response.lastModifiedText !== '') lines = `Last-Modified: ${response.lastModifiedText}\r\n`;
   else if (response.lastModified >= 0 && (status === 200 || status === 206 || status === 304)) {
-    lines += `\r\nLast-Modified: ${formatHttpDate(response.lastModified)}`;
+    lines = `Last-Modified: ${formatHttpDate(response.lastModified)}\r\n`;
   }
   let { fields } = response;
   if (response.location !== '') {
@@ -79,27 +77,25 @@ export function sendHead(exchange: Exchange): PhaseResult {
     const absolute = absoluteLocation(exchange, response.location);
     // What is sent as it came stands among the other fields, as in nginx.
     if (absolute === response.location) fields = `Location: ${absolute}\r\n${fields}`;
-    else lines += `\r\nLocation: ${absolute}`;
+    else lines += `Location: ${absolute}\r\n`;
     response.location = absolute;
   }
   if (response.etag !== '') fields = `ETag: ${response.etag}\r\n${fields}`;
   if (response.varyEncoding && settings.gzip_vary) fields = `Vary: Accept-Encoding\r\n${fields}`;
 
-  if (debugging.on) {
-    debugHead(
-      exchange,
-      response.statusLine === '' ? statusLine(status) : response.statusLine,
-      lines + fields,
-    );
-  }
-  exchange.carrier.sendHead(
+  const head = {
     status,
-    response.statusLine === '' ? statusLine(status) : response.statusLine,
-    `${lines}\r\n`,
+    statusLine: response.statusLine === '' ? statusLine(status) : response.statusLine,
+    server: response.server === '' ? SERVER_LINES[settings.server_tokens] : `Server: ${response.server}\r\n`,
+    date: response.date === '' ? httpDate() : response.date,
+    contentType,
+    contentLength: response.contentLength,
+    lines,
     fields,
-    response.contentLength,
-    exchange.bodyless,
-  );
+    bodyless: exchange.bodyless,
+  };
+  if (debugging.on) debugHead(exchange, head);
+  exchange.carrier.sendHead(head);
   return OK;
 }
 
@@ -122,7 +118,17 @@ function isInternal(exchange: Exchange, relations: Relations): boolean {
   if (exchange.bodyless && relations.beforeEnd === undefined) dropBodyFilters(exchange);
   if (relations.beforeEnd !== undefined)
     addOutermostBodyFilter(exchange, new OutputWatch(exchange, relations));
-  exchange.carrier.sendHead(status, '', '', '', response.contentLength, exchange.bodyless);
+  exchange.carrier.sendHead({
+    status,
+    statusLine: '',
+    server: '',
+    date: '',
+    contentType: '',
+    contentLength: response.contentLength,
+    lines: '',
+    fields: '',
+    bodyless: exchange.bodyless,
+  });
   return true;
 }
 

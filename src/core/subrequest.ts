@@ -13,7 +13,7 @@ import { latin1Text } from '../http/latin1.ts';
 import type { RequestFraming } from '../http/request-check.ts';
 import { debugging } from '../log/debugging.ts';
 import { carrierHasRoom, dropBodyFilters } from './body-filter.ts';
-import type { BodyReceiver, Carrier, Tunnel, TunnelReceiver } from './carrier.ts';
+import type { AnswerHead, BodyReceiver, Carrier, Tunnel, TunnelReceiver } from './carrier.ts';
 import { Exchange } from './exchange.ts';
 import { clientGone } from './finalize.ts';
 import { debug, log } from './log.ts';
@@ -164,14 +164,7 @@ class SubrequestCarrier implements Carrier, Dependent, PlaceOwner {
 
   // ---- the answer ----
 
-  sendHead(
-    _status: number,
-    _statusLine: string,
-    _lines: string,
-    _fields: string,
-    contentLength: number,
-    _bodyless: boolean,
-  ): void {
+  sendHead({ contentLength }: AnswerHead): void {
     this.contentLength = contentLength;
   }
 

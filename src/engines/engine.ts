@@ -25,7 +25,8 @@ export interface EngineListener {
   /** Stops accepting, before `begin`. */
   close(): void;
   /**
-   * Stops accepting, closes idle connections, and lets the others end with the request they are at.
+   * Stops accepting, closes idle connections (one by one, or all of them when nobody asks for anything: as the engine
+   * can), and lets the others end with the request they are at.
    * @param emptied called once when no connection is left
    */
   retire(emptied: () => void): void;

@@ -8,7 +8,7 @@ import {
 import { HeaderBlock, HeaderBlockBuilder, scanFields } from './header-block.ts';
 import { KnownHeader, type KnownHeaderId, knownHeaderId } from './header-names.ts';
 import { validateHost } from './host.ts';
-import { latin1Text } from './latin1.ts';
+import { latin1Text, writeLatin1 } from './latin1.ts';
 import { methodText } from './methods.ts';
 import {
   type ProtocolError,
@@ -117,10 +117,19 @@ export class RequestHeadParser {
    * call begins a new head.
    */
   parse(chunk: Buffer, start: number, end: number): ParseOutcome {
+    return this.#parse(chunk, start, end, undefined);
+  }
+
+  /** Reads a head that has come as text, a byte string: as `parse` does. @param room where its bytes are put; large enough */
+  parseText(text: string, room: Buffer): ParseOutcome {
+    return this.#parse(room, 0, writeLatin1(room, text), text);
+  }
+
+  #parse(chunk: Buffer, start: number, end: number, text: string | undefined): ParseOutcome {
     this.error = null;
     if (!this.#busy) {
       this.head = new RequestHead();
-      const headEnd = readWholeHead(chunk, start, end, this.limits, this.onHost, this.head);
+      const headEnd = readWholeHead(chunk, start, end, this.limits, this.onHost, text, this.head);
       if (headEnd >= 0) {
         this.consumed = headEnd;
         return COMPLETE;

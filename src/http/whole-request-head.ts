@@ -27,6 +27,7 @@ const HTTP_1 = Buffer.from(' HTTP/1.');
  * Reads a head in the usual form that is in chunk[start, end) as a whole.
  * @param limits of the server the connection starts with
  * @param onHost gives the limits of the server a host is meant for
+ * @param text what is in chunk[start, end), if it is there as text already
  * @param head filled in; where -1 is returned, what is in it is worth nothing
  * @returns where the head ends; -1 where it is no such head, and it takes another to say what it is
  */
@@ -36,6 +37,7 @@ export function readWholeHead(
   end: number,
   limits: RequestHeadLimits,
   onHost: ((host: string) => RequestHeadLimits) | null,
+  text: string | undefined,
   head: RequestHead,
 ): number {
   let p = start;
@@ -89,7 +91,8 @@ export function readWholeHead(
   // CONNECT has another form of target; the slow way refuses this one.
   const method = methodText(chunk, start, methodEnd);
   if (method === 'CONNECT') return -1;
-  const source = latin1Text(chunk, start, fields.end);
+  const source =
+    text !== undefined && text.length === fields.end - start ? text : latin1Text(chunk, start, fields.end);
   const headers = new HeaderBlock(
     source,
     fields.index,

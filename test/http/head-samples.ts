@@ -13,19 +13,22 @@ export const DEFAULT_LIMITS: RequestHeadLimits = {
   mergeSlashes: true,
 };
 
-/** Everything a parser says about its input, comparable with deepEqual. */
+/** Everything a parser says about its input, given in pieces or as text, comparable with deepEqual. */
 export function readRequest(
   input: string,
-  cuts: readonly number[] = [],
+  cuts: readonly number[] | 'as text' = [],
   limits: RequestHeadLimits = DEFAULT_LIMITS,
   servers: Readonly<Record<string, RequestHeadLimits>> = {},
 ) {
   const parser = new RequestHeadParser(limits);
   parser.onHost = (host) => servers[host] ?? limits;
   const bytes = Buffer.from(input, 'latin1');
-  const edges = [0, ...cuts, bytes.length];
+  const asText = cuts === 'as text';
+  const edges = [0, ...(asText ? [] : cuts), bytes.length];
   for (let i = 0; i + 1 < edges.length; i++) {
-    const outcome = parser.parse(bytes, edges[i], edges[i + 1]);
+    const outcome = asText
+      ? parser.parseText(input, Buffer.alloc(input.length + 10))
+      : parser.parse(bytes, edges[i], edges[i + 1]);
     const { head } = parser;
     if (outcome === FAILED) return { outcome, error: parser.error, notices: head.notices };
     if (outcome !== COMPLETE) continue;

@@ -272,7 +272,7 @@ const SERVERS = {
   'big.test': { ...SMALL_LIMITS, largeBufferCount: 4, underscoresInHeaders: true, maxHeaders: 3 },
 };
 
-test('a head means the same however its bytes are cut, and nothing makes the parser throw', () => {
+test('a head means the same however its bytes are cut or given, and nothing makes the parser throw', () => {
   fc.assert(
     fc.property(
       HEADLIKE,
@@ -280,7 +280,8 @@ test('a head means the same however its bytes are cut, and nothing makes the par
       fc.constantFrom(DEFAULT_LIMITS, SMALL_LIMITS),
       (text, fractions, limits) => {
         const { consumed: whole, ...expected } = { consumed: 0, ...readRequest(text, [], limits, SERVERS) };
-        for (const cuts of [cutsOf(text, fractions), Array.from({ length: text.length }, (_, i) => i)]) {
+        const everywhere = Array.from({ length: text.length }, (_, i) => i);
+        for (const cuts of [cutsOf(text, fractions), everywhere, 'as text' as const]) {
           const { consumed, ...actual } = { consumed: 0, ...readRequest(text, cuts, limits, SERVERS) };
           assert.deepEqual(actual, expected);
           assert.equal(consumed, whole);

@@ -5,7 +5,7 @@
  */
 import type { Socket } from 'node:net';
 import { carrierHasRoom } from '../../core/body-filter.ts';
-import type { BodyReceiver, Carrier, Tunnel, TunnelReceiver } from '../../core/carrier.ts';
+import type { AnswerHead, BodyReceiver, Carrier, Tunnel, TunnelReceiver } from '../../core/carrier.ts';
 import { log } from '../../core/log.ts';
 import { DirectWriter } from '../../event/direct-writer.ts';
 import type { Timer, TimerWheel } from '../../event/timers.ts';
@@ -79,14 +79,17 @@ export class AnswerWriter implements Carrier {
 
   // ---- head ----
 
-  sendHead(
-    status: number,
-    statusLine: string,
-    lines: string,
-    fields: string,
-    contentLength: number,
-    bodyless: boolean,
-  ): void {
+  sendHead({
+    status,
+    statusLine,
+    server,
+    date,
+    contentType,
+    contentLength,
+    lines,
+    fields,
+    bodyless,
+  }: AnswerHead): void {
     const exchange = this.connection.exchange!;
     const { version } = exchange.head;
     this.chunked = false;
@@ -95,7 +98,9 @@ export class AnswerWriter implements Carrier {
       exchange.keepAlive = false;
       return;
     }
-    let head = `HTTP/1.1 ${statusLine}\r\n${lines}`;
+    let head = `HTTP/1.1 ${statusLine}\r\n${server}Date: ${date}\r\n${contentType}`;
+    if (contentLength >= 0) head += `Content-Length: ${contentLength}\r\n`;
+    head += lines;
     if (contentLength < 0 && !bodyless) {
       if (version > 10 && exchange.location.settings.chunked_transfer_encoding) {
         this.chunked = true;

@@ -4,6 +4,7 @@
  * uWebSockets.js frames answers itself: it adds Date and either Content-Length or Transfer-Encoding to the head it is
  * given, and `Connection: close` where it is told to close. A head cannot leave before the first byte of its body.
  */
+import type { AnswerHead } from '../../core/carrier.ts';
 import type { Exchange } from '../../core/exchange.ts';
 import type { UwsResponse } from './native.ts';
 
@@ -57,29 +58,15 @@ export class AnswerWriter {
   private probing = false;
 
   /** Takes the head; it is written with the first byte of the body, or the end. */
-  setHead(
-    exchange: Exchange,
-    statusLine: string,
-    lines: string,
-    fields: string,
-    contentLength: number,
-    bodyless: boolean,
-  ): void {
+  setHead(exchange: Exchange, head: AnswerHead): void {
+    const { contentLength, bodyless } = head;
     this.mode = bodyless || contentLength === 0 ? EMPTY : contentLength > 0 ? KNOWN_LENGTH : CHUNKED;
     this.length = contentLength;
     if (this.closesAnyway) exchange.keepAlive = false;
     this.keepAlive = exchange.keepAlive;
     this.keepAliveSeconds = exchange.location.settings.keepalive_timeout.header;
-    const date = lines.indexOf('\r\nDate: ');
-    const afterDate = lines.indexOf('\r\n', date + 2);
-    let head = `${statusLine}\r\n${lines.slice(0, date)}`;
-    if (contentLength >= 0) {
-      const length = lines.indexOf('\r\nContent-Length: ', afterDate);
-      const afterLength = lines.indexOf('\r\n', length + 2);
-      head += lines.slice(afterDate, length) + lines.slice(afterLength);
-    } else head += lines.slice(afterDate);
-    this.head = head;
-    this.fields = fields;
+    this.head = `${head.statusLine}\r\n${head.server}${head.contentType}${head.lines}`;
+    this.fields = head.fields;
   }
 
   /** Takes a piece of the body, which is borrowed as long as this is blocked. */
@@ -100,17 +87,21 @@ export class AnswerWriter {
     return bytes >= this.length;
   }
 
-  /** Whether uWebSockets.js gets the body whole, however long it is, and closes when the client has it. */
-  get isWholeAndLast(): boolean {
-    const { pending } = this;
+  /** Whether uWebSockets.js gets a body at once, to hold what the client does not take: a short one, or one it closes after. */
+  private get isWhole(): boolean {
+    const { pending, length } = this;
     return (
-      this.mode === KNOWN_LENGTH &&
       this.head !== '' &&
-      !this.keepAlive &&
+      (length <= PROBED || !this.keepAlive) &&
       !this.listenerEnds &&
-      pending.length > 0 &&
-      pending[0]!.length === this.length
+      pending[0]!.length === length
     );
+  }
+
+  /** Whether uWebSockets.js may come to hold more of the answer's last piece than a little. */
+  get isHeld(): boolean {
+    if (this.listens) return true;
+    return this.mode === KNOWN_LENGTH && this.length > PROBED && this.pending.length > 0 && this.isWhole;
   }
 
   /** There may be room again. */
@@ -155,11 +146,12 @@ export class AnswerWriter {
       // More than was promised: no client could tell it from the next answer.
       if (chunk.length > room) chunk = part(chunk, 0, room);
       if (this.head !== '') {
-        const whole = this.isWholeAndLast;
-        this.writeHead(response, whole);
+        const whole = this.isWhole;
+        const close = whole && !this.keepAlive;
+        this.writeHead(response, close);
         this.addHeadBytes(`Content-Length: ${length}\r\n\r\n`.length);
         if (whole) {
-          response.end(chunk, true);
+          response.end(chunk, close);
           this.bytesSent += length;
           this.complete = true;
           return;
@@ -274,7 +266,7 @@ const WRITTEN_BY_UPGRADE: ReadonlySet<string> = new Set([
 
 /** For uWebSockets.js: strings are written as UTF-8, so only ASCII may be one. */
 function bytesOf(text: string): Buffer | string {
-  return /[\x80-\xff]/.test(text) ? Buffer.from(text, 'latin1') : text;
+  return Buffer.byteLength(text) === text.length ? text : Buffer.from(text, 'latin1');
 }
 
 function part(chunk: Buffer | string, start: number, end: number): Buffer | string {

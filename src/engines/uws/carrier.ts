@@ -13,24 +13,24 @@
  */
 import { carrierHasRoom } from '../../core/body-filter.ts';
 import type {
+  AnswerHead,
   BodyReceiver,
   Carrier,
   DownstreamConnection,
   Tunnel,
   TunnelReceiver,
 } from '../../core/carrier.ts';
-import { mayLinger } from '../../core/epilogue.ts';
 import type { Exchange } from '../../core/exchange.ts';
 import { clientGone } from '../../core/finalize.ts';
 import { isDebugged, log } from '../../core/log.ts';
 import { release } from '../../core/run.ts';
 import type { TlsConnection } from '../../core/tls.ts';
+import { wallMilliseconds } from '../../event/clock.ts';
 import type { Timer } from '../../event/timers.ts';
 import type { RequestFraming } from '../../http/request-check.ts';
 import { AnswerWriter } from './answer-writer.ts';
 import type { OpenApp, UwsListener } from './listener.ts';
 import type { UpgradeContext, UwsResponse } from './native.ts';
-import { addressText } from './remote-address.ts';
 import { type BodyConnection, RequestBodySource } from './request-body.ts';
 import { insideSpareCork } from './spare-connection.ts';
 import { WebSocketTunnel } from './websocket-tunnel.ts';
@@ -50,16 +50,16 @@ let lastNumber = 0;
 
 export class UwsCarrier implements Carrier, DownstreamConnection, BodyConnection {
   readonly number = ++lastNumber;
-  readonly acceptedAt = Date.now();
+  readonly acceptedAt = wallMilliseconds();
   readonly remotePort = 0;
   requests = 1;
+  readonly remoteAddress: string;
 
   private readonly listener: UwsListener;
   private readonly app: OpenApp;
   private response: UwsResponse;
   private state: number = OPEN;
   private exchange: Exchange | undefined = undefined;
-  private address: string | undefined = undefined;
   private readonly webSocket: WebSocketRequest | undefined;
   /** Set while uWebSockets.js calls: all that is written then leaves in one piece. */
   private corked = true;
@@ -78,14 +78,15 @@ export class UwsCarrier implements Carrier, DownstreamConnection, BodyConnection
     listener: UwsListener,
     app: OpenApp,
     response: UwsResponse,
+    remoteAddress: string,
     webSocket: WebSocketRequest | undefined,
   ) {
     this.listener = listener;
     this.app = app;
     this.response = response;
+    this.remoteAddress = remoteAddress;
     this.webSocket = webSocket;
     this.writer = new AnswerWriter();
-    response.onAborted(() => this.onAborted());
   }
 
   // ---- the connection ----
@@ -100,11 +101,6 @@ export class UwsCarrier implements Carrier, DownstreamConnection, BodyConnection
 
   get tls(): TlsConnection | undefined {
     return this.listener.tls;
-  }
-
-  get remoteAddress(): string {
-    this.address ??= this.state === OPEN ? addressText(this.response.getRemoteAddress()) : '';
-    return this.address;
   }
 
   get localAddress(): string {
@@ -155,15 +151,12 @@ export class UwsCarrier implements Carrier, DownstreamConnection, BodyConnection
   }
 
   /**
-   * uWebSockets.js has called for the request, and goes on when this has returned. The client's address is asked for
-   * while it can be, where a log may want it when the client has gone.
+   * uWebSockets.js has called for the request, and goes on when this has returned. Where the answer is not complete it
+   * ends the process if nobody wants to hear that the client has gone: not even an error may be in the way of this.
    */
   handlerReturns(): void {
     this.corked = false;
-    const { exchange } = this;
-    if (exchange === undefined || this.address !== undefined || this.state !== OPEN) return;
-    const { location } = exchange;
-    if (location.log.length > 0 || location.errorLog.enabled('info')) void this.remoteAddress;
+    if (this.state === OPEN) this.response.onAborted(() => this.onAborted());
   }
 
   private listenForBody(): void {
@@ -258,18 +251,11 @@ export class UwsCarrier implements Carrier, DownstreamConnection, BodyConnection
 
   // ---- the answer ----
 
-  sendHead(
-    _status: number,
-    statusLine: string,
-    lines: string,
-    fields: string,
-    contentLength: number,
-    bodyless: boolean,
-  ): void {
+  sendHead(head: AnswerHead): void {
     const exchange = this.exchange!;
     if (this.closeAfterAnswer) exchange.keepAlive = false;
     this.writer.listenerEnds = this.listener.retired;
-    this.writer.setHead(exchange, statusLine, lines, fields, contentLength, bodyless);
+    this.writer.setHead(exchange, head);
   }
 
   sendInterim(): void {
@@ -322,7 +308,6 @@ export class UwsCarrier implements Carrier, DownstreamConnection, BodyConnection
       this.resumeReading();
     }
     this.setResponseTimeout();
-    this.fetchAddressForLog();
     if (this.corked) writer.run(this.response);
     else {
       corkedCarrier = this;
@@ -353,7 +338,7 @@ export class UwsCarrier implements Carrier, DownstreamConnection, BodyConnection
     if (writer.isLast) {
       timeout = keepalive_timeout.timeout;
       // uWebSockets.js takes more of it than the client does.
-      if ((writer.listens || writer.isWholeAndLast) && timeout < send_timeout) timeout = send_timeout;
+      if (writer.isHeld && timeout < send_timeout) timeout = send_timeout;
     }
     this.listener.setResponseTimeout(timeout);
   }
@@ -417,13 +402,6 @@ export class UwsCarrier implements Carrier, DownstreamConnection, BodyConnection
     this.letGo();
   }
 
-  /** Once the answer is complete nobody can be asked for it. */
-  private fetchAddressForLog(): void {
-    const { exchange } = this;
-    if (this.address !== undefined || exchange === undefined) return;
-    if (exchange.location.log.length > 0 || mayLinger(exchange)) void this.remoteAddress;
-  }
-
   private letGo(): void {
     const { exchange } = this;
     if (exchange === undefined) return;
@@ -444,8 +422,6 @@ export class UwsCarrier implements Carrier, DownstreamConnection, BodyConnection
       queueMicrotask(() => receiver.close());
       return NO_TUNNEL;
     }
-    const { address } = this;
-    if (address === undefined) void this.remoteAddress;
     const tunnel = new WebSocketTunnel(receiver, this.exchange!, () => this.tunnelClosed());
     this.tunnelled = tunnel;
     this.state = TUNNEL;

@@ -301,8 +301,11 @@ export const GENERAL_LIMITS = {
   'close codes': 'Close codes of a client from 1012 to 3999 count as an abnormal end.',
   'early heads': 'The head of an answer leaves with the first byte of its body.',
   closing:
-    'A connection that is to be closed after a long answer, or one of unknown length, is told so by `Connection: close`, ' +
-    'and closed by the client, or after `keepalive_timeout`.',
+    'A connection that is to be closed after a long answer, one of unknown length, or one without a body (204, 304, HEAD), ' +
+    'is told so by `Connection: close`, and closed by the client, or after `keepalive_timeout`.',
+  leaving:
+    'Where a reload takes an address away, or the program shuts down gracefully, idle connections are closed all together, ' +
+    'when no request to that address is under way.',
   'half-closing': 'A client that ends its side of the connection has gone: it gets no answer.',
   timeouts: 'Timeouts of idle connections are counted in steps of four seconds.',
   'making room':

@@ -35,6 +35,7 @@ import {
   type UwsRequest,
   type UwsResponse,
 } from './native.ts';
+import { addressText } from './remote-address.ts';
 import { readHead } from './request-head.ts';
 import { holdSpareConnection, releaseSpareConnection } from './spare-connection.ts';
 import { describeTls, openTlsApp, planTls, type TlsPlan } from './tls.ts';
@@ -101,6 +102,12 @@ export class UwsListener implements EngineListener {
   private idleTimeout = 0;
   private idleTimeoutLifted = false;
   private responseTimeout = -1;
+  /**
+   * The address that everybody has had who has ever connected: a proxy in front, say. Then the system need not be asked at
+   * each request, for there is no object for a connection that could remember its own. Undefined before the first, '' once
+   * they have been several.
+   */
+  private everybody: string | undefined;
 
   constructor(listener: Listener, site: Site) {
     this.listener = listener;
@@ -113,6 +120,7 @@ export class UwsListener implements EngineListener {
     this.tls = isTls ? describeTls(listener.servers) : undefined;
     const opened = this.openApp(isTls ? planTls(listener) : undefined);
     this.apps.push(opened);
+    if (this.unixPath !== '') this.everybody = 'unix:';
     this.readTimeouts();
     this.descriptor = opened.app.getDescriptor();
     this.ready = holdSpareConnection();
@@ -120,10 +128,13 @@ export class UwsListener implements EngineListener {
 
   private openApp(plan: TlsPlan | undefined): OpenApp {
     const route = (app: UwsApp): void => {
-      app.any('/*', (response, request) => this.onRequest(opened, response, request, undefined));
+      app.get('/*', (response, request) => this.onRequest(opened, response, request, 'GET', undefined));
+      app.any('/*', (response, request) =>
+        this.onRequest(opened, response, request, request.getCaseSensitiveMethod(), undefined),
+      );
       app.ws('/*', {
         ...WEBSOCKETS,
-        upgrade: (response, request, context) => this.onRequest(opened, response, request, context),
+        upgrade: (response, request, context) => this.onRequest(opened, response, request, 'GET', context),
       });
     };
     let app: UwsApp;
@@ -320,7 +331,7 @@ export class UwsListener implements EngineListener {
     }
     const { counters, connections } = this.runtime;
     counters.add(ACCEPTED, 1);
-    if (this.closed || !connections.acquire()) {
+    if (this.closed || !this.learnAddress(connection) || !connections.acquire()) {
       this.refusing = true;
       connection.close();
       this.refusing = false;
@@ -333,6 +344,16 @@ export class UwsListener implements EngineListener {
     // Handed over so late that the app was given up already.
     if (opened !== this.prepared && !this.apps.includes(opened)) this.apps.unshift(opened);
     if (this.idleTimeoutLifted) this.startIdleTimeout(connection);
+  }
+
+  /** @returns false for a client that is gone again already */
+  private learnAddress(connection: UwsResponse): boolean {
+    if (this.everybody === '' || this.unixPath !== '') return true;
+    const address = addressText(connection.getRemoteAddress());
+    if (address === '') return false;
+    if (this.everybody === undefined) this.everybody = address;
+    else if (this.everybody !== address) this.everybody = '';
+    return true;
   }
 
   /** A connection has ended: of a WebSocket its carrier says so, of all others uWebSockets.js. */
@@ -358,20 +379,35 @@ export class UwsListener implements EngineListener {
     opened: OpenApp,
     response: UwsResponse,
     request: UwsRequest,
+    method: string,
     context: UpgradeContext | undefined,
   ): void {
+    const address = this.everybody || addressText(response.getRemoteAddress());
+    if (address === '') {
+      // Gone, leaving a request behind. Nobody could say whether it may come in.
+      response.close();
+      return;
+    }
     const webSocket =
       context !== undefined && request.getHeader('upgrade').toLowerCase() === 'websocket'
         ? { context, key: request.getHeader('sec-websocket-key') }
         : undefined;
-    const carrier = new UwsCarrier(this, opened, response, webSocket);
+    const carrier = new UwsCarrier(this, opened, response, address, webSocket);
     this.busy++;
     const { counters } = this.runtime;
     counters.move(WAITING, WRITING);
     counters.add(REQUESTS, 1);
 
+    try {
+      this.handle(carrier, request, method, webSocket !== undefined);
+    } finally {
+      carrier.handlerReturns();
+    }
+  }
+
+  private handle(carrier: UwsCarrier, request: UwsRequest, method: string, webSocket: boolean): void {
     const { parser } = this;
-    const outcome = readHead(request, webSocket !== undefined, parser);
+    const outcome = readHead(request, method, webSocket, parser);
     const { head } = parser;
     if (outcome === COMPLETE) {
       const error = checkRequestHead(head, false, framing);
@@ -381,7 +417,6 @@ export class UwsListener implements EngineListener {
       if (outcome === NEED_MORE) parser.reset();
       this.refuse(carrier, head, parser.error ?? NO_HEAD);
     }
-    carrier.handlerReturns();
   }
 
   private makeExchange(carrier: UwsCarrier, head: RequestHead, bodyFraming: RequestFraming): Exchange {

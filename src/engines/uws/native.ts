@@ -110,6 +110,8 @@ export type ListenSocket = { readonly listenSocket: unique symbol };
 /** Connections and what is done with them. */
 export interface UwsApp {
   any(pattern: string, handler: (response: UwsResponse, request: UwsRequest) => void): void;
+  /** The same, of requests with the method GET, which come here instead. */
+  get(pattern: string, handler: (response: UwsResponse, request: UwsRequest) => void): void;
   ws(pattern: string, behaviour: UwsBehaviour): void;
   /** Hears of each connection: 1 when it begins, -1 when it ends; of WebSockets only the beginning. */
   filter(handler: (connection: UwsResponse, count: 1 | -1) => void): void;

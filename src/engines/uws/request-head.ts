@@ -28,17 +28,23 @@ function addLine(name: string, value: string): void {
 
 /**
  * Reads a head.
+ * @param method as it came
  * @param webSocket it asks for a WebSocket, and can have one
  * @returns as the parser: `parser.head` has it
  */
-export function readHead(request: UwsRequest, webSocket: boolean, parser: RequestHeadParser): ParseOutcome {
+export function readHead(
+  request: UwsRequest,
+  method: string,
+  webSocket: boolean,
+  parser: RequestHeadParser,
+): ParseOutcome {
   const query = request.getQuery();
   const target = query === undefined ? request.getUrl() : `${request.getUrl()}?${query}`;
-  lines = `${request.getCaseSensitiveMethod()} ${target} HTTP/1.1\r\n`;
+  lines = `${method} ${target} HTTP/1.1\r\n`;
   isWebSocket = webSocket;
   request.forEach(addLine);
   lines += '\r\n';
-  const length = scratch.write(lines, 0, 'latin1');
+  const text = lines;
   lines = '';
-  return parser.parse(scratch, 0, length);
+  return parser.parseText(text, scratch);
 }
