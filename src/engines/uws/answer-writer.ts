@@ -87,21 +87,19 @@ export class AnswerWriter {
     return bytes >= this.length;
   }
 
-  /** Whether uWebSockets.js gets a body at once, to hold what the client does not take: a short one, or one it closes after. */
+  /**
+   * Whether uWebSockets.js gets a body at once, to hold what the client does not take, and closes after it. Not where
+   * further requests may come: who never reads would have it hold the answers to all of them.
+   */
   private get isWhole(): boolean {
-    const { pending, length } = this;
     return (
-      this.head !== '' &&
-      (length <= PROBED || !this.keepAlive) &&
-      !this.listenerEnds &&
-      pending[0]!.length === length
+      this.head !== '' && !this.keepAlive && !this.listenerEnds && this.pending[0]!.length === this.length
     );
   }
 
-  /** Whether uWebSockets.js may come to hold more of the answer's last piece than a little. */
+  /** Whether uWebSockets.js may come to hold something of the answer's last piece. */
   get isHeld(): boolean {
-    if (this.listens) return true;
-    return this.mode === KNOWN_LENGTH && this.length > PROBED && this.pending.length > 0 && this.isWhole;
+    return this.listens || (this.mode === KNOWN_LENGTH && this.pending.length > 0 && this.isWhole);
   }
 
   /** There may be room again. */
@@ -147,11 +145,10 @@ export class AnswerWriter {
       if (chunk.length > room) chunk = part(chunk, 0, room);
       if (this.head !== '') {
         const whole = this.isWhole;
-        const close = whole && !this.keepAlive;
-        this.writeHead(response, close);
+        this.writeHead(response, whole);
         this.addHeadBytes(`Content-Length: ${length}\r\n\r\n`.length);
         if (whole) {
-          response.end(chunk, close);
+          response.end(chunk, true);
           this.bytesSent += length;
           this.complete = true;
           return;

@@ -303,6 +303,8 @@ export const GENERAL_LIMITS = {
   closing:
     'A connection that is to be closed after a long answer, one of unknown length, or one without a body (204, 304, HEAD), ' +
     'is told so by `Connection: close`, and closed by the client, or after `keepalive_timeout`.',
+  'answers nobody reads':
+    'A client that asks again and again and never reads has answers without a body (HEAD, 204, 304) kept for it in memory.',
   leaving:
     'Where a reload takes an address away, or the program shuts down gracefully, idle connections are closed all together, ' +
     'when no request to that address is under way.',

@@ -101,6 +101,7 @@ for (const tls of [false, true])
       port = await freePort();
       sandbox = createSandbox();
       sandbox.write('html/small.html', 'small\n');
+      sandbox.write('html/sixteen', 'x'.repeat(16_000));
       writeCertificate(sandbox, 'server', { name: 'localhost' });
       backend = createServer((asked, response) => {
         response.on('close', () => open.delete(response));
@@ -129,6 +130,7 @@ for (const tls of [false, true])
             client_body_temp_path unkept;
           }
           location = /small.html { }
+          location = /sixteen { access_log off; alias html/sixteen; }
           location = /one { return 200 "one"; }
           location = /bare { return 204; }
           location = /limited { client_max_body_size 10; proxy_pass http://127.0.0.1:${backendPort}/count; }
@@ -455,6 +457,17 @@ for (const tls of [false, true])
       await portico.logged(/\[crit\] .*"[^"]*\/unkept" failed \(20: Not a directory\)/);
       assert.match(await get('/one'), /one$/);
       await quiet();
+    });
+
+    test('a client that never reads gets no further answers', async () => {
+      const before = residentMemory(portico.pid);
+      const client = await rawClient(port);
+      client.socket.pause();
+      // Answers of ten times the memory that is not to be taken.
+      client.send('GET /sixteen HTTP/1.1\r\nHost: a\r\n\r\n'.repeat(20_000));
+      await until('its connection to be given up', async () => /^1 /.test(await gauges()));
+      assert.ok(residentMemory(portico.pid) - before < 64 * 1024 * 1024);
+      client.destroy();
     });
 
     test('a second request before the answer closes the connection', async () => {
