@@ -4,6 +4,7 @@ import { after, before, describe, test } from 'node:test';
 import { createSandbox, type RunningPortico, type Sandbox, startPortico } from '../../support/portico.ts';
 import { freePort, freePorts } from '../../support/ports.ts';
 import { ask, type RawClient, rawClient } from '../../support/raw-client.ts';
+import { parseStubStatus } from '../../support/stub-status.ts';
 import { until } from '../../support/wait.ts';
 
 const BIG = 32 * 1024 * 1024;
@@ -46,14 +47,8 @@ describe('a client connection of the node engine', () => {
 
   const gauges = async () => {
     const answer = await ask(port, 'GET /status HTTP/1.0\r\n\r\n');
-    const [, active, reading, writing, waiting] =
-      /Active connections: (\d+) [\s\S]*Reading: (\d+) Writing: (\d+) Waiting: (\d+)/.exec(answer)!;
-    return {
-      active: Number(active),
-      reading: Number(reading),
-      writing: Number(writing),
-      waiting: Number(waiting),
-    };
+    const { active, reading, writing, waiting } = parseStubStatus(answer);
+    return { active, reading, writing, waiting };
   };
 
   test('answers pipelined requests in their order', async () => {

@@ -7,6 +7,7 @@ import { createRevocationList } from '../../../scripts/x509.ts';
 import { createSandbox, type RunningPortico, type Sandbox, startPortico } from '../../support/portico.ts';
 import { freePorts } from '../../support/ports.ts';
 import { ask, rawClient } from '../../support/raw-client.ts';
+import { parseStubStatus } from '../../support/stub-status.ts';
 import { bodyOf, tlsClient, tlsGet, writeCertificate } from '../../support/tls-client.ts';
 import { until } from '../../support/wait.ts';
 
@@ -135,10 +136,8 @@ describe('TLS on the node engine', () => {
   });
 
   const gauges = async () => {
-    const answer = await ask(plain, 'GET /status HTTP/1.0\r\n\r\n');
-    const [, active, , , waiting] =
-      /Active connections: (\d+) [\s\S]*Reading: (\d+) Writing: (\d+) Waiting: (\d+)/.exec(answer)!;
-    return { active: Number(active), waiting: Number(waiting) };
+    const { active, waiting } = parseStubStatus(await ask(plain, 'GET /status HTTP/1.0\r\n\r\n'));
+    return { active, waiting };
   };
 
   describe('a server is chosen by the name the client asks for', () => {
@@ -360,14 +359,11 @@ describe('TLS on the node engine', () => {
       let asked = 0;
       /** Connections accepted and handled until now, those for the status not among them. */
       const counts = async () => {
-        const status = await ask(plain, 'GET /status HTTP/1.0\r\n\r\n');
+        const { active, accepted, handled } = parseStubStatus(
+          await ask(plain, 'GET /status HTTP/1.0\r\n\r\n'),
+        );
         asked++;
-        const [, active, accepted, handled] = /connections: (\d+) [\s\S]*\n (\d+) (\d+) \d+ \n/.exec(status)!;
-        return {
-          active: Number(active),
-          accepted: Number(accepted) - asked,
-          handled: Number(handled) - asked,
-        };
+        return { active, accepted: accepted - asked, handled: handled - asked };
       };
       const allGone = () =>
         until('all connections but this one to be gone', async () => {

@@ -8,6 +8,7 @@ import { get } from '../../support/client.ts';
 import { createSandbox, type RunningPortico, type Sandbox, startPortico } from '../../support/portico.ts';
 import { freePorts } from '../../support/ports.ts';
 import { type RawClient, rawClient } from '../../support/raw-client.ts';
+import { parseStubStatus } from '../../support/stub-status.ts';
 import { writeCertificate } from '../../support/tls-client.ts';
 import { until } from '../../support/wait.ts';
 
@@ -208,7 +209,7 @@ for (const secure of [false, true]) {
 
 /** Connections that the program has with clients, the one that asks among them. */
 async function active(): Promise<number> {
-  return Number(/Active connections: (\d+)/.exec((await get(port, '/status')).body)![1]);
+  return parseStubStatus((await get(port, '/status')).body).active;
 }
 
 /**

@@ -7,6 +7,7 @@ import { after, before, describe, test } from 'node:test';
 import { createSandbox, type RunningPortico, type Sandbox, startPortico } from '../../support/portico.ts';
 import { freePort } from '../../support/ports.ts';
 import { ask, type RawClient, rawClient } from '../../support/raw-client.ts';
+import { parseStubStatus } from '../../support/stub-status.ts';
 import { until } from '../../support/wait.ts';
 
 describe('the address of a client of the uws engine', () => {
@@ -59,8 +60,7 @@ describe('the address of a client of the uws engine', () => {
   }
 
   async function active(): Promise<number> {
-    const answer = await ask(port, head('/status', 'Connection: close\r\n'));
-    return Number(/Active connections: (\d+)/.exec(answer)![1]);
+    return parseStubStatus(await ask(port, head('/status', 'Connection: close\r\n'))).active;
   }
 
   /** Has a client ask, and reset its connection, while the program does not run. */

@@ -17,6 +17,7 @@ import { after, before, describe, test } from 'node:test';
 import { createSandbox, type RunningPortico, type Sandbox, startPortico } from '../../support/portico.ts';
 import { freePort } from '../../support/ports.ts';
 import { ask as askOn, rawClient as connectTo } from '../../support/raw-client.ts';
+import { gaugesIn } from '../../support/stub-status.ts';
 import { writeCertificate } from '../../support/tls-client.ts';
 import { until } from '../../support/wait.ts';
 
@@ -154,12 +155,7 @@ for (const tls of [false, true])
     const get = (path: string, more = '') =>
       ask(port, `GET ${path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n${more}\r\n`);
 
-    async function gauges(): Promise<string> {
-      const answer = await get('/status');
-      const [, active, counts] =
-        /Active connections: (\d+) [\s\S]*(Reading: \d+ Writing: \d+ Waiting: \d+)/.exec(answer)!;
-      return `${active} ${counts}`;
-    }
+    const gauges = async () => gaugesIn(await get('/status'));
     const QUIET = '1 Reading: 0 Writing: 1 Waiting: 0';
     const quiet = () => until('all connections to be gone', async () => (await gauges()) === QUIET);
 

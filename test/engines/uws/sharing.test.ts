@@ -7,6 +7,7 @@ import { startBackend } from '../../integration/endurance-load.ts';
 import { type Client, get, isRefused, openClient } from '../../support/client.ts';
 import { crashable, createSandbox, type RunningPortico, startPortico } from '../../support/portico.ts';
 import { freePort, freePorts } from '../../support/ports.ts';
+import { gaugesIn } from '../../support/stub-status.ts';
 import { writeCertificate } from '../../support/tls-client.ts';
 import { until } from '../../support/wait.ts';
 
@@ -25,11 +26,8 @@ async function openKnown(
   return { client, thread: Number(/ \d+#(\d+): /.exec(line)?.[1]) };
 }
 
-function status(port: number, tls = false): Promise<string> {
-  return get(port, '/status', tls).then(
-    ({ body }) =>
-      `${/Active connections: (\d+)/.exec(body)?.[1]} ${/Reading: \d+ Writing: \d+ Waiting: \d+/.exec(body)?.[0]}`,
-  );
+async function status(port: number, tls = false): Promise<string> {
+  return gaugesIn((await get(port, '/status', tls)).body);
 }
 
 /** A sandbox with a certificate. */
